@@ -1,0 +1,43 @@
+import type { QueueRef } from './message.ts'
+
+const NAME = /^[a-z][a-z0-9-]{0,39}$/
+const METHOD = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
+const RESERVED_METHODS = new Set(['then', 'constructor', '__proto__'])
+
+/** What is wrong with the name of a service, group, namespace or client, as the end of a sentence; undefined: nothing. */
+export function nameProblem(name: unknown): string | undefined {
+  return typeof name === 'string' && NAME.test(name)
+    ? undefined
+    : `must be 1 to 40 of a-z, 0-9 and '-', beginning with a letter; got ${quote(name)}`
+}
+
+export function methodNameProblem(name: string): string | undefined {
+  if (RESERVED_METHODS.has(name)) return `must not be ${quote(name)}, which JavaScript gives a meaning of its own`
+  return METHOD.test(name)
+    ? undefined
+    : `must be 1 to 64 of A-Z, a-z, 0-9 and '_', not beginning with a digit; got ${quote(name)}`
+}
+
+/** `1.4.2` → `v1`, `0.3.1` → `v0-3`: what may change without breaking callers stays in one queue. */
+export function majorOf(version: string): string | undefined {
+  const parts = /^(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:[-+][0-9A-Za-z.+-]*)?$/.exec(version)
+  if (parts === null) return undefined
+  return parts[1] === '0' ? `v0-${parts[2]}` : `v${parts[1]}`
+}
+
+/** The one place where the name of a queue is made. */
+export function queueName(namespace: string, queue: QueueRef): string {
+  return `${namespace}.q.${queue.group}.${queue.service}.${queue.major}`
+}
+
+/** Topics of broadcasts: cancels of calls in this queue, and workers that announce themselves. */
+export function cancelTopic(queue: string): string {
+  return `cancel.${queue}`
+}
+export function helloTopic(queue: string): string {
+  return `hello.${queue}`
+}
+
+function quote(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value) : String(value)
+}
