@@ -126,7 +126,11 @@ export interface BrokerAdapter {
   /** One outcome per message, in order. Never buffers while down, never sends again, never rejects. */
   publish(queue: QueueRef, messages: readonly Message[]): Promise<readonly PublishOutcome[]>
   /** `prefetch`: at most so many unsettled deliveries are held by this subscription. */
-  consume(queue: QueueRef, options: { readonly prefetch: number }, onDelivery: (delivery: Delivery) => void): Promise<Subscription>
+  consume(
+    queue: QueueRef,
+    options: { readonly prefetch: number },
+    onDelivery: (delivery: Delivery) => void,
+  ): Promise<Subscription>
   /**
    * One reader; outlives the connection by `leaseMs`. `done` says that a reply was taken, so the broker may forget it.
    * `onRecreated`: the broker had lost the inbox, replies may be gone with it.

@@ -1,0 +1,105 @@
+import { isErrorCode } from '../protocol/error-codes.ts'
+import { ConfigError } from '../protocol/errors.ts'
+import { majorOf, methodNameProblem, nameProblem } from '../protocol/queue-names.ts'
+import { factsOf, type MethodFacts } from './method.ts'
+import type { AnyMethod, Schema, Service } from './types.ts'
+
+export interface ServiceDefinition<Methods> {
+  /** `major.minor.patch`; the major (0.x: the minor) is part of the queue's name. @default '1.0.0' */
+  readonly version?: string | undefined
+  /** Wire format of inputs and outputs. @default 'cbor' */
+  readonly encoding?: 'cbor' | 'json' | undefined
+  /** From `method({…})` or `methodsOf<T>()({…})`. */
+  readonly methods: Methods
+}
+
+/**
+ * The contract that both sides share: plain frozen data, no broker, no native code.
+ * @throws ConfigError for a name, version, schema or number that cannot work; the message names it.
+ */
+export function defineService<const Name extends string, Methods extends Record<string, AnyMethod>>(
+  name: Name,
+  definition: ServiceDefinition<Methods>,
+): Service<Name, Methods> {
+  const problem = nameProblem(name)
+  if (problem !== undefined) throw new ConfigError(`the name of a service ${problem}`)
+  const version = definition.version ?? '1.0.0'
+  if (majorOf(version) === undefined)
+    throw new ConfigError(`service '${name}': version must be like '1.4.2'; got ${JSON.stringify(version)}`)
+  const encoding = definition.encoding ?? 'cbor'
+  if (encoding !== 'cbor' && encoding !== 'json')
+    throw new ConfigError(`service '${name}': encoding must be 'cbor' or 'json'; got ${JSON.stringify(encoding)}`)
+  const methods = Object.entries(definition.methods)
+  if (methods.length === 0) throw new ConfigError(`service '${name}' has no methods: give at least one`)
+  for (const [method, value] of methods) checkMethod(`method '${name}.${method}'`, method, value)
+  return deepFreeze({ '~replyto': 1, name, version, encoding, methods: { ...definition.methods } })
+}
+
+function checkMethod(subject: string, name: string, value: unknown): void {
+  const problem = methodNameProblem(name)
+  if (problem !== undefined) throw new ConfigError(`${subject}: the name ${problem}`)
+  if (!looksLikeMethod(value)) throw new ConfigError(`${subject} must be made by method({…}) or methodsOf<T>()`)
+  const facts = factsOf(value)
+  checkSchema(`${subject}: input`, facts.input)
+  checkSchema(`${subject}: output`, facts.output)
+  checkSchema(`${subject}: progress`, facts.progress)
+  if (facts.kind === 'oneWay' && facts.output !== undefined)
+    throw new ConfigError(`${subject} is oneWay and has an output, which nobody could read: leave one out`)
+  for (const [code, schema] of Object.entries(facts.errors ?? {})) {
+    if (isErrorCode(code))
+      throw new ConfigError(
+        `${subject} declares the error ${code}, which is a code of the library: choose another name`,
+      )
+    checkSchema(`${subject}: error ${code}`, schema)
+  }
+  checkTimes(subject, facts)
+}
+
+function checkTimes(subject: string, facts: MethodFacts): void {
+  checkNumber(`${subject}: timeoutMs`, facts.timeoutMs, 1)
+  checkNumber(`${subject}: attemptTimeoutMs`, facts.attemptTimeoutMs, 1)
+  checkNumber(`${subject}: retry.attempts`, facts.retry?.attempts, 1)
+  checkNumber(`${subject}: retry.minDelayMs`, facts.retry?.minDelayMs, 0)
+  checkNumber(`${subject}: retry.maxDelayMs`, facts.retry?.maxDelayMs, 0)
+  const { minDelayMs = 200, maxDelayMs = 30_000 } = facts.retry ?? {}
+  if (minDelayMs > maxDelayMs)
+    throw new ConfigError(
+      `${subject}: retry.minDelayMs (${minDelayMs}) must not be larger than retry.maxDelayMs (${maxDelayMs})`,
+    )
+}
+
+const MAX_NUMBER = 2_147_483_647
+
+function checkNumber(what: string, value: unknown, min: number): void {
+  if (value === undefined) return
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_NUMBER) return
+  throw new ConfigError(`${what} must be a whole number from ${min} to ${MAX_NUMBER}; got ${String(value)}`)
+}
+
+function checkSchema(what: string, schema: Schema | undefined): void {
+  if (schema === undefined) return
+  const standard: unknown = isObject(schema) ? Reflect.get(schema, '~standard') : undefined
+  if (isObject(standard) && typeof Reflect.get(standard, 'validate') === 'function') return
+  throw new ConfigError(`${what} must be a Standard Schema (zod, valibot, arktype, …) or type<T>()`)
+}
+
+function looksLikeMethod(value: unknown): value is AnyMethod {
+  return isObject(value) && 'kind' in value && (value.kind === 'call' || value.kind === 'oneWay')
+}
+
+/** Arktype's schemas are functions. */
+function isObject(value: unknown): value is object {
+  return (typeof value === 'object' && value !== null) || typeof value === 'function'
+}
+
+/** Freezes the contract's own records, not the schemas in them: some vendors compute lazily into themselves. */
+function deepFreeze<T extends { readonly methods: Record<string, AnyMethod> }>(service: T): T {
+  for (const method of Object.values(service.methods)) {
+    const facts = factsOf(method)
+    if (facts.retry !== undefined) Object.freeze(facts.retry)
+    if (facts.errors !== undefined) Object.freeze(facts.errors)
+    Object.freeze(method)
+  }
+  Object.freeze(service.methods)
+  return Object.freeze(service)
+}

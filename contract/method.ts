@@ -1,0 +1,63 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type {
+  AnyMethod,
+  ErrorSchemas,
+  FromFunction,
+  MethodDefinition,
+  MethodNames,
+  MethodOf,
+  MethodTimes,
+  Schema,
+} from './types.ts'
+
+/** What a method is at run time, as plain data: `kind` and the fields of its definition that were given. */
+export interface MethodFacts extends MethodTimes {
+  readonly kind: 'call' | 'oneWay'
+  readonly input?: Schema | undefined
+  readonly output?: Schema | undefined
+  readonly errors?: ErrorSchemas | undefined
+  readonly progress?: Schema | undefined
+}
+
+/**
+ * Declares a method from any Standard Schema (zod, valibot, arktype) or `type<T>()`. Checked by `defineService`, which
+ * knows the method's name.
+ */
+export function method<
+  I extends Schema | undefined = undefined,
+  O extends Schema | undefined = undefined,
+  E extends ErrorSchemas = {},
+  P extends Schema | undefined = undefined,
+  const W extends boolean = false,
+>(definition: MethodDefinition<I, O, E, P, W>): MethodOf<I, O, E, P, W> {
+  const { oneWay, ...rest } = definition
+  const facts = { kind: oneWay ? 'oneWay' : 'call', ...rest }
+  return facts as unknown as MethodOf<I, O, E, P, W> // the type says of the facts what inference needs
+}
+
+/** The run-time side of a method, whichever copy of the package made it. */
+export function factsOf(method: AnyMethod): MethodFacts {
+  return method as MethodFacts // made by `method`, checked by `defineService`
+}
+
+/** A schema without checks: only a type. */
+export function type<T>(): StandardSchemaV1<T, T> {
+  return unchecked as StandardSchemaV1<T, T> // passes every value on as it is
+}
+
+/**
+ * A contract from a TypeScript interface or class: `methodsOf<ImagesApi>()({ resize: {}, ping: { timeoutMs: 500 } })`.
+ * Curried, as TypeScript cannot infer half of the parameters. Nothing is checked at run time.
+ */
+export function methodsOf<T>(): <K extends MethodNames<T>>(methods: { readonly [M in K]: MethodTimes }) => {
+  [M in K]: FromFunction<T[M]>
+} {
+  return <K extends MethodNames<T>>(methods: { readonly [M in K]: MethodTimes }) => {
+    const made = Object.fromEntries(Object.entries<MethodTimes>(methods).map(([name, times]) => [name, method(times)]))
+    return made as { [M in K]: FromFunction<T[M]> } // one method per key of the argument
+  }
+}
+
+const unchecked: StandardSchemaV1 = Object.freeze({
+  '~standard': Object.freeze({ version: 1, vendor: 'replyto', validate: (value: unknown) => ({ value }) }),
+})

@@ -1,0 +1,101 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { ErrorCode } from '../protocol/error-codes.ts'
+
+// Which types a contract gives to both sides. Data only, marked by string keys: contracts made by another copy of the
+// package are the same types and the same values.
+
+export type Schema = StandardSchemaV1
+
+export interface RetryOptions {
+  /** Runs in all, the first included; at least 1. @default 1 for a call, 5 for a send */
+  readonly attempts?: number | undefined
+  /** Wait before the second attempt, at most; doubled for each further one, with full jitter. @default 200 */
+  readonly minDelayMs?: number | undefined
+  /** No wait is longer. @default 30_000 */
+  readonly maxDelayMs?: number | undefined
+}
+
+export interface MethodTimes {
+  /** How long a caller waits for the outcome, queue time included. @default 30_000 */
+  readonly timeoutMs?: number | undefined
+  /** How long one run may take before its signal aborts. @default the rest of the call's deadline; a send: 900_000 */
+  readonly attemptTimeoutMs?: number | undefined
+  /** Running it twice does no harm; permits later features to start a second attempt. @default false */
+  readonly idempotent?: boolean | undefined
+  readonly retry?: RetryOptions | undefined
+}
+
+/** What the sender passes: the schema's input side, which is also what is on the wire. */
+type Sent<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferInput<S> : void
+/** What the receiver gets: after defaults and transforms. */
+type Received<S> = S extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<S> : void
+// `E extends infer X` makes hovers show the data and not the schemas
+type SentErrors<E> = E extends infer X ? { [C in keyof X]: Sent<X[C]> } : never
+type ReceivedErrors<E> = E extends infer X ? { [C in keyof X]: Received<X[C]> } : never
+
+export type ErrorSchemas = { readonly [code: string]: Schema }
+type Reserved = { readonly [code in ErrorCode]?: 'this code belongs to replyto: choose another name' }
+
+/** One type parameter per field, so that TypeScript still checks for misspelt fields. */
+export interface MethodDefinition<I, O, E, P, W> extends MethodTimes {
+  /** What the caller passes. Left out: nothing. */
+  readonly input?: I | undefined
+  /** What the handler returns. Left out: nothing. */
+  readonly output?: O | undefined
+  /** Typed, final failures by code; the schema is that of the error's `data`. */
+  readonly errors?: (E & Reserved) | undefined
+  /** What `ctx.progress` reports on the way. */
+  readonly progress?: P | undefined
+  /** Only `send`: nobody waits for an outcome. */
+  readonly oneWay?: ([O] extends [Schema] ? 'a oneWay method has no output' : W) | undefined
+}
+
+/** In, Out: what the client passes and gets. Arg, Ret: what the handler gets and returns. They differ where a schema transforms. */
+export interface CallMethod<In, Out, Fail = {}, Arg = In, Ret = Out, FailArg = Fail, Prog = never> {
+  readonly kind: 'call'
+  readonly '~types'?: { in: In; out: Out; fail: Fail; arg: Arg; ret: Ret; failArg: FailArg; progress: Prog }
+}
+export interface OneWayMethod<In, Arg = In> {
+  readonly kind: 'oneWay'
+  readonly '~types'?: { in: In; arg: Arg }
+}
+export type AnyMethod =
+  CallMethod<unknown, unknown, unknown, unknown, unknown, unknown, unknown> | OneWayMethod<unknown, unknown>
+
+export type MethodOf<I, O, E, P, W> = [W] extends [true]
+  ? OneWayMethod<Sent<I>, Received<I>>
+  : CallMethod<
+      Sent<I>,
+      Received<O>,
+      ReceivedErrors<E>,
+      Received<I>,
+      Sent<O>,
+      SentErrors<E>,
+      P extends Schema ? Received<P> : never
+    >
+
+export interface Service<
+  Name extends string = string,
+  Methods extends Record<string, AnyMethod> = Record<string, AnyMethod>,
+> {
+  readonly '~replyto': 1
+  readonly name: Name
+  readonly version: string
+  readonly encoding: 'cbor' | 'json'
+  readonly methods: Methods
+}
+
+// A contract from a TypeScript interface or class: types only; the names must exist at run time.
+export type FromFunction<F> = F extends () => infer R
+  ? CallMethod<void, Awaited<R>>
+  : F extends (input: infer I, ...rest: never[]) => infer R
+    ? CallMethod<I, Awaited<R>>
+    : never
+export type MethodNames<T> = {
+  [K in keyof T]: T[K] extends (...args: never[]) => AsyncIterable<unknown>
+    ? never
+    : T[K] extends (...args: never[]) => unknown
+      ? K
+      : never
+}[keyof T] &
+  string

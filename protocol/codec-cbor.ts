@@ -1,0 +1,58 @@
+import { Encoder } from 'cbor-x'
+import { scanCbor } from './cbor-scan.ts'
+import type { Codec } from './codec.ts'
+import { assertEncodable, CodecError, type Carries } from './encodable.ts'
+
+/** Plain RFC 8949: no records, no tag around byte strings; Map is tag 259 and Set tag 258 of the IANA registry. */
+const cborX = new Encoder({ useRecords: false, tagUint8Array: false, mapsAsObjects: true, copyBuffers: true })
+
+const CARRIES: Carries = {
+  name: 'CBOR',
+  dates: true,
+  bigints: true,
+  maps: true,
+  sets: true,
+  bytes: true,
+  nonFinite: true,
+  undefinedItems: true,
+}
+
+/** Carries Date, BigInt, Map, Set, Uint8Array, undefined, NaN and infinities. `-0` becomes `0`. */
+export const cborCodec: Codec = {
+  contentType: 'application/cbor',
+
+  encode(value) {
+    assertEncodable(value, CARRIES)
+    return cborX.encode(value)
+  },
+
+  decode(body) {
+    const hasBytes = scanCbor(body)
+    const value = decodeScanned(body)
+    return hasBytes ? withoutBuffers(value) : value
+  },
+}
+
+function decodeScanned(body: Uint8Array): unknown {
+  try {
+    const value: unknown = cborX.decode(body)
+    return value
+  } catch (error) {
+    throw new CodecError(`not readable as CBOR: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+/** cbor-x gives Buffers in Node; users get Uint8Arrays, which behave differently in `slice` and `toString`. */
+function withoutBuffers(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Buffer.isBuffer(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+  if (Array.isArray(value)) return value.map(withoutBuffers)
+  if (value instanceof Map)
+    return new Map(Array.from(value, ([key, item]) => [withoutBuffers(key), withoutBuffers(item)]))
+  if (value instanceof Set) return new Set(Array.from(value, withoutBuffers))
+  if (value instanceof Date) return value
+  for (const [key, item] of Object.entries(value)) {
+    if (typeof item === 'object') Reflect.set(value, key, withoutBuffers(item))
+  }
+  return value
+}

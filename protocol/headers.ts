@@ -1,0 +1,63 @@
+/**
+ * The flat string headers of a message. Written by the caller and never changed: all but the last group.
+ * On receipt every one but `rt-method` is optional, so that a program without this library can take part.
+ */
+export const HEADER = {
+  version: 'rt-v',
+  service: 'rt-service',
+  method: 'rt-method',
+  /** The version of the caller's contract. */
+  contractVersion: 'rt-version',
+  /** Name of the calling client: a claim, not a proof. */
+  caller: 'rt-caller',
+  /** Which machine's clock wrote `deadline` and `sent`, see host-id.ts. */
+  host: 'rt-host',
+  /** Epoch ms, decimal. */
+  deadline: 'rt-deadline',
+  sent: 'rt-sent',
+  /** How deep in nested calls; absent: 0. */
+  depth: 'rt-depth',
+
+  /** Written on the way. Attempt counts from 1; absent: 1. */
+  attempt: 'rt-attempt',
+  /** An earlier attempt entered a handler. */
+  ran: 'rt-ran',
+  /** The caller published it again because it did not learn whether the first one was stored. */
+  resent: 'rt-resent',
+  /** A worker's error history, one line an attempt. */
+  history: 'rt-history',
+
+  /** Of replies. */
+  worker: 'rt-worker',
+  sequence: 'rt-seq',
+} as const
+
+export const WIRE_VERSION = '1'
+export const MAX_USER_HEADER_BYTES = 8192
+
+/** What is wrong with headers that a user gives, as a sentence without its subject; undefined: nothing. */
+export function userHeadersProblem(headers: Iterable<readonly [string, unknown]>): string | undefined {
+  let bytes = 0
+  for (const [name, value] of headers) {
+    if (!/^[\x21-\x7e]{1,128}$/.test(name))
+      return `has a header name that is not 1 to 128 printable ASCII characters: ${JSON.stringify(name)}`
+    if (name.toLowerCase().startsWith('rt-'))
+      return `has the header ${name}, but names that begin with 'rt-' belong to the library`
+    if (typeof value !== 'string') return `has the header ${name} with a ${typeof value} as value; headers are strings`
+    if (!value.isWellFormed()) return `has the header ${name} with a value that is not well-formed text`
+    bytes += name.length + Buffer.byteLength(value)
+  }
+  return bytes > MAX_USER_HEADER_BYTES
+    ? `has ${bytes} bytes of headers; at most ${MAX_USER_HEADER_BYTES} are allowed`
+    : undefined
+}
+
+/** A header that is a whole number ≥ 0 of at most 15 digits; undefined when it is absent or anything else. */
+export function integerHeader(headers: Readonly<Record<string, string>>, name: string): number | undefined {
+  const text = headers[name]
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+}
+
+export function attemptOf(headers: Readonly<Record<string, string>>): number {
+  return Math.max(1, integerHeader(headers, HEADER.attempt) ?? 1)
+}

@@ -1,0 +1,37 @@
+export interface MiddlewareCall {
+  readonly side: 'client' | 'worker'
+  readonly kind: 'call' | 'send'
+  readonly service: string
+  readonly method: string
+  readonly group: string
+  readonly id: string
+  /** Counted from 1; at the client always 1. */
+  readonly attempt: number
+  /** Epoch ms. */
+  readonly deadline: number | undefined
+  /** May be replaced before `next()`. */
+  input: unknown
+  /** The client's middleware may add to them; they travel. Names do not begin with `rt-`. */
+  readonly headers: Map<string, string>
+  /** Passed on to the handler as `ctx.state` (worker) or kept for the middleware behind (client). */
+  readonly state: Map<unknown, unknown>
+}
+
+/**
+ * Runs around every call: at the client once per call, between validation and encoding; at the worker once per attempt,
+ * after parsing. `next` gives the output; what it rejects with is the call's error. The first in the list is the outermost.
+ */
+export type Middleware = (call: MiddlewareCall, next: () => Promise<unknown>) => Promise<unknown>
+
+/** Folds the list from the right around `core`. */
+export function runMiddleware(
+  middleware: readonly Middleware[],
+  call: MiddlewareCall,
+  core: () => Promise<unknown>,
+): Promise<unknown> {
+  const run = (index: number): Promise<unknown> => {
+    const layer = middleware[index]
+    return layer === undefined ? core() : layer(call, () => run(index + 1))
+  }
+  return run(0)
+}
