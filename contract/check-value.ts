@@ -9,8 +9,7 @@ export type Checked =
  * Stays synchronous where the schema is. No schema (a contract from a class or interface) checks nothing.
  */
 export function checkValue(schema: Schema | undefined, value: unknown): Checked | Promise<Checked> {
-  if (schema === undefined)
-    return value === undefined ? { value } : { issues: [{ message: 'no value is expected here' }] }
+  if (schema === undefined) return { value }
   try {
     const result = schema['~standard'].validate(value)
     return result instanceof Promise ? result.then(toChecked, thrownIssue) : toChecked(result)
