@@ -1,4 +1,4 @@
-import type { AdapterState, BrokerAdapter, Capabilities } from './adapter.ts'
+import type { BrokerAdapter, Capabilities } from './adapter.ts'
 
 export interface LogLine {
   readonly level: 'error' | 'warn' | 'info' | 'debug'
@@ -56,10 +56,10 @@ export interface BrokerCore {
   readonly adapter: Promise<BrokerAdapter>
   /** The same, once it is there. */
   readonly connected: BrokerAdapter | undefined
+  /** Waits for the first connection, at most so long; then BROKER_UNAVAILABLE. @default connectTimeoutMs */
+  ready(options?: { readonly timeoutMs?: number | undefined }): Promise<void>
   /** At most one line per (code, about) and minute reaches the log. `about`: a queue or what else tells lines apart. */
   log(level: LogLine['level'], code: string, message: string, about?: string): void
   /** `close` is called when the broker closes, workers' before clients'. Returns the function that takes it back. */
   attach(role: 'worker' | 'client', close: (options: { readonly graceMs: number }) => Promise<void>): () => void
 }
-
-export type { AdapterState }

@@ -1,0 +1,313 @@
+import { HEADER } from '../../protocol/headers.ts'
+import type { Message, Reply } from '../../protocol/message.ts'
+import { queueName } from '../../protocol/queue-names.ts'
+import type {
+  AdapterContext,
+  BrokerAdapter,
+  Delivery,
+  Inbox,
+  LetterFilter,
+  PublishOutcome,
+  StoredDeadLetter,
+  Subscription,
+} from '../adapter.ts'
+import {
+  bury,
+  DEDUPE_MS,
+  handOut,
+  isKnown,
+  memoryBroker,
+  memoryQueue,
+  remember,
+  store,
+  takeBack,
+  type Consumer,
+  type MemoryInbox,
+  type MemoryQueue,
+  type StoredMessage,
+} from './memory-broker.ts'
+
+const MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+/**
+ * A broker inside this process, for tests: the same rules, nothing on disk. Everything is handed over in a later turn and
+ * as a copy, so that no caller sees its own objects come back.
+ */
+export function createMemoryAdapter({ name }: { readonly name: string }): BrokerAdapter {
+  const broker = memoryBroker(name)
+  const cleanups = new Set<() => void>()
+  let context: AdapterContext | undefined
+
+  const now = (): number => started().now()
+  const queueOf = (ref: Parameters<BrokerAdapter['declare']>[0]): MemoryQueue =>
+    memoryQueue(broker, started().namespace, ref)
+
+  return {
+    capabilities: {
+      removesQueued: true,
+      provesFirstDelivery: true,
+      knowsGone: true,
+      dedupeMs: DEDUPE_MS,
+      ackTimeoutMs: undefined,
+      recoveryMs: 0,
+      maxMessageBytes: MAX_MESSAGE_BYTES,
+      storedMeans: 'memory',
+    },
+
+    async start(given) {
+      context = given
+      given.onState('up')
+    },
+
+    async stop() {
+      for (const cleanup of [...cleanups]) cleanup()
+      cleanups.clear()
+    },
+
+    async declare(ref) {
+      queueOf(ref)
+    },
+
+    async publish(ref, messages) {
+      if (!broker.queues.has(queueName(started().namespace, ref)))
+        return messages.map(() => ({ status: 'unroutable', reason: 'no such queue' }))
+      const queue = queueOf(ref)
+      await later()
+      return messages.map((message) => publishOne(queue, message))
+    },
+
+    async consume(ref, { prefetch }, onDelivery) {
+      const queue = queueOf(ref)
+      const consumer: Consumer = { prefetch, held: 0, isPaused: false, onEntry }
+      const held = new Map<StoredMessage, HeldDelivery>()
+      const isOpen = (): boolean => queue.consumers.has(consumer)
+      queue.consumers.add(consumer)
+      setImmediate(() => handOut(queue, now))
+      const disconnect = (): void => {
+        queue.consumers.delete(consumer)
+        for (const [stored, delivery] of [...held].toReversed()) {
+          takeBack(queue, stored)
+          delivery.lose()
+        }
+        held.clear()
+        handOut(queue, now)
+      }
+      cleanups.add(disconnect)
+      return subscriptionOf(queue, consumer)
+
+      function onEntry(stored: StoredMessage): void {
+        const delivery = holdDelivery(queue, { stored, now, settled })
+        held.set(stored, delivery)
+        stored.wasHandedOut = true
+        setImmediate(() => {
+          if (delivery.isLost || !held.has(stored)) return
+          if (isOpen()) onDelivery(delivery)
+          else delivery.release()
+        })
+      }
+      function settled(stored: StoredMessage): void {
+        held.delete(stored)
+        consumer.held--
+        setImmediate(() => handOut(queue, now))
+      }
+    },
+
+    async openInbox({ leaseMs }, onReply) {
+      const address = `${started().namespace}.in.${started().processId}.${++broker.inboxCount}`
+      const inbox: MemoryInbox = { leaseTimer: undefined, reader: undefined }
+      inbox.reader = (reply) => onReply(reply, () => {})
+      broker.inboxes.set(address, inbox)
+      const leave = (): void => {
+        inbox.reader = undefined
+        inbox.leaseTimer = setTimeout(() => broker.inboxes.delete(address), leaseMs).unref()
+      }
+      cleanups.add(leave)
+      return {
+        address,
+        async close() {
+          cleanups.delete(leave)
+          broker.inboxes.delete(address)
+        },
+      } satisfies Inbox
+    },
+
+    async reply(address, replies) {
+      await later()
+      return replies.map((reply) => deliverReply(broker.inboxes.get(address), reply))
+    },
+
+    async remove(ref, id) {
+      const queue = queueOf(ref)
+      const at = queue.ready.findIndex((stored) => stored.message.id === id)
+      if (at >= 0) queue.ready.splice(at, 1)
+      const waiting = queue.delayed.get(id)
+      if (waiting !== undefined) clearTimeout(waiting.timer)
+      return queue.delayed.delete(id) || at >= 0
+    },
+
+    async park(ref, message, why) {
+      bury(queueOf(ref), message, { ...why, at: now() })
+    },
+
+    broadcast(topic, body) {
+      const copy = Uint8Array.from(body)
+      for (const listener of broker.topics.get(`${started().namespace} ${topic}`) ?? []) setImmediate(listener, copy)
+    },
+
+    async onBroadcast(topic, listener) {
+      const key = `${started().namespace} ${topic}`
+      const listeners = broker.topics.get(key) ?? new Set()
+      broker.topics.set(key, listeners)
+      listeners.add(listener)
+      const leave = (): void => {
+        listeners.delete(listener)
+        cleanups.delete(leave)
+      }
+      cleanups.add(leave)
+      return leave
+    },
+
+    async stats(ref) {
+      const queue = queueOf(ref)
+      return {
+        ready: queue.ready.length,
+        dead: queue.dead.size,
+        consumers: queue.consumers.size,
+        delayed: queue.delayed.size,
+        active: queue.held.size,
+      }
+    },
+
+    async purge(ref, what) {
+      const queue = queueOf(ref)
+      const count = { ready: queue.ready.length, delayed: queue.delayed.size, dead: queue.dead.size }[what]
+      if (what === 'ready') queue.ready.length = 0
+      if (what === 'dead') queue.dead.clear()
+      if (what === 'delayed') {
+        for (const { timer } of queue.delayed.values()) clearTimeout(timer)
+        queue.delayed.clear()
+      }
+      return count
+    },
+
+    deadLetters(ref) {
+      const queue = queueOf(ref)
+      return {
+        async *list(filter = {}) {
+          for (const letter of [...queue.dead.values()]) if (fits(letter, filter, now())) yield letter
+        },
+        async purge(filter) {
+          const doomed = [...queue.dead.values()].filter((letter) => fits(letter, filter, now()))
+          for (const letter of doomed) queue.dead.delete(letter.message.id)
+          return doomed.length
+        },
+      }
+    },
+  }
+
+  function started(): AdapterContext {
+    if (context === undefined) throw new Error('the memory adapter was used before start()')
+    return context
+  }
+
+  function publishOne(queue: MemoryQueue, message: Message): PublishOutcome {
+    if (message.body.length > MAX_MESSAGE_BYTES)
+      return {
+        status: 'tooLarge',
+        reason: `the body has ${message.body.length} bytes, at most ${MAX_MESSAGE_BYTES} are taken`,
+      }
+    if (isKnown(queue, message.id, now())) return { status: 'stored' }
+    remember(queue, message.id, now())
+    store(queue, { ...message, body: Uint8Array.from(message.body), headers: { ...message.headers } }, now)
+    return { status: 'stored' }
+  }
+
+  function subscriptionOf(queue: MemoryQueue, consumer: Consumer): Subscription {
+    return {
+      pause() {
+        consumer.isPaused = true
+      },
+      resume() {
+        consumer.isPaused = false
+        setImmediate(() => handOut(queue, now))
+      },
+      async stop() {
+        queue.consumers.delete(consumer)
+        await later()
+      },
+    }
+  }
+}
+
+interface HeldDelivery extends Delivery {
+  lose(): void
+}
+
+function holdDelivery(
+  queue: MemoryQueue,
+  {
+    stored,
+    now,
+    settled,
+  }: { readonly stored: StoredMessage; readonly now: () => number; readonly settled: (stored: StoredMessage) => void },
+): HeldDelivery {
+  const { message, handBacks } = stored
+  let isLost = false
+  let onLost: (() => void) | undefined
+  /** True for the first settlement of a delivery that is still held. */
+  const settle = (): boolean => {
+    if (isLost || !queue.held.delete(stored)) return false
+    settled(stored)
+    return true
+  }
+  return {
+    message,
+    redelivered: stored.wasHandedOut,
+    handBacks,
+    get isLost() {
+      return isLost
+    },
+    onLost(listener) {
+      onLost = listener
+      if (isLost) listener()
+    },
+    lose() {
+      isLost = true
+      onLost?.()
+    },
+    ack() {
+      if (settle()) remember(queue, message.id, now())
+    },
+    async retry({ delayMs, headers }) {
+      if (settle())
+        store(queue, { ...message, headers: { ...message.headers, ...headers }, delayMs, expiresInMs: undefined }, now)
+    },
+    async deadLetter(why) {
+      if (settle()) bury(queue, message, { ...why, at: now() })
+    },
+    release() {
+      if (isLost || !queue.held.has(stored)) return
+      takeBack(queue, stored)
+      settled(stored)
+    },
+  }
+}
+
+function deliverReply(inbox: MemoryInbox | undefined, reply: Reply): 'stored' | 'gone' {
+  if (inbox === undefined) return 'gone'
+  if (inbox.reader !== undefined) setImmediate(inbox.reader, { ...reply, body: Uint8Array.from(reply.body) })
+  return 'stored'
+}
+
+function fits({ message, code, at }: StoredDeadLetter, filter: LetterFilter, now: number): boolean {
+  return (
+    (filter.id === undefined || filter.id === message.id) &&
+    (filter.method === undefined || filter.method === message.headers[HEADER.method]) &&
+    (filter.code === undefined || filter.code === code) &&
+    (filter.olderThanMs === undefined || now - at > filter.olderThanMs)
+  )
+}
+
+function later(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

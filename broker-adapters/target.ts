@@ -1,0 +1,75 @@
+import { resolve } from 'node:path'
+import { ConfigError } from '../protocol/errors.ts'
+import type { AdapterFactory, BrokerAdapter } from './adapter.ts'
+
+/** What `connect` was given, read: which adapter, and how people may see its address. */
+export interface Target {
+  /** Without secrets. */
+  readonly url: string
+  readonly load: () => Promise<BrokerAdapter>
+}
+
+export type TargetOption = string | readonly string[] | AdapterFactory | undefined
+
+/**
+ * URL → adapter. Adapters and their libraries are imported on first use; here a new broker gets its line.
+ * No target: `REPLYTO_URL`, else `file:./.replyto`.
+ * @throws ConfigError for what is no target; a missing library is told by `load`.
+ */
+export function readTarget(option: TargetOption): Target {
+  const target = option ?? process.env['REPLYTO_URL'] ?? 'file:./.replyto'
+  if (typeof target === 'string') return readUrl(target)
+  if (isFactory(target)) return { url: target.url, load: async () => target.create() }
+  if (Array.isArray(target) && target.length === 1 && typeof target[0] === 'string') return readUrl(target[0])
+  if (Array.isArray(target))
+    throw new ConfigError('several nodes are given, but no broker of this version takes more than one: give one URL')
+  throw new ConfigError(
+    `a broker is a URL like 'file:./.replyto' or what an adapter's function gives; got ${typeof target}`,
+  )
+}
+
+function readUrl(url: string): Target {
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase()
+  const rest = scheme === undefined ? '' : url.slice(scheme.length + 1)
+  switch (scheme) {
+    case 'file':
+      return readFile(url, rest)
+    case 'memory':
+      return readMemory(rest)
+    default:
+      throw new ConfigError(`no broker has a URL like ${quoteUrl(url)}: known are file:<directory> and memory:<name>`)
+  }
+}
+
+/** What follows `file:` is a path against the working directory: `new URL` would make `file:./x` the root's `/x`. */
+function readFile(url: string, rest: string): Target {
+  const path = rest.startsWith('//') ? rest.slice(2) : rest
+  if (path === '')
+    throw new ConfigError(`${quoteUrl(url)} names no directory: write file:./.replyto or file:/var/lib/replyto`)
+  if (path.includes('\0')) throw new ConfigError(`${quoteUrl(url)} has a NUL in its path`)
+  const dir = resolve(path)
+  return {
+    url: `file:${dir}`,
+    load: async () => (await import('./embedded/index.ts')).embedded({ dir }).create(),
+  }
+}
+
+function readMemory(name: string): Target {
+  if (!/^[A-Za-z0-9._-]{0,64}$/.test(name))
+    throw new ConfigError(
+      `a memory broker's name has up to 64 letters, digits, '.', '_' or '-'; got ${JSON.stringify(name)}`,
+    )
+  return {
+    url: `memory:${name}`,
+    load: async () => (await import('./memory/memory-adapter.ts')).createMemoryAdapter({ name }),
+  }
+}
+
+function isFactory(target: object): target is AdapterFactory {
+  return '~adapter' in target && 'create' in target && typeof target.create === 'function'
+}
+
+/** A URL may hold a password. */
+function quoteUrl(url: string): string {
+  return JSON.stringify(url.slice(0, 200).replace(/\/\/[^@/]*@/, '//***@'))
+}

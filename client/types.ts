@@ -1,0 +1,157 @@
+import type { AnyMethod, CallMethod, OneWayMethod, Service } from '../contract/types.ts'
+import type { Counters } from '../protocol/counters.ts'
+import type { ErrorCode } from '../protocol/error-codes.ts'
+import type { CallFacts, Issue, Stage } from '../protocol/errors.ts'
+import type { Middleware } from '../protocol/middleware.ts'
+import type { LetterFilter, QueueStats } from '../broker-adapters/adapter.ts'
+
+/** CallError | RemoteError | BrokerError | ConfigError: the code is one of a closed list. */
+export interface LibraryError extends Error, CallFacts {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  readonly issues?: readonly Issue[] | undefined
+}
+/** An error that the contract declares: code and data are typed. */
+export interface TypedError<Code extends string = string, Data = unknown> extends Error, CallFacts {
+  readonly code: Code
+  readonly data: Data
+}
+export type DeclaredErrors<Fail> = { [C in keyof Fail & string]: TypedError<C, Fail[C]> }[keyof Fail & string]
+export type Outcome<Out, Fail = {}> =
+  | { readonly status: 'ok'; readonly value: Out }
+  | { readonly status: 'error'; readonly error: LibraryError | DeclaredErrors<Fail> }
+
+interface MessageOptions {
+  /** Travel with the call; names do not begin with `rt-`; at most 8 KiB. Added to those of the stub. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** Aborting it cancels the call. */
+  readonly signal?: AbortSignal | undefined
+  /** Each wait (broker away, no worker, outbox full) is an error at once. @default false */
+  readonly failFast?: boolean | undefined
+}
+export interface CallOptions extends MessageOptions {
+  /** Until the outcome, queue time included. @default contract, then client, then 30_000 */
+  readonly timeoutMs?: number | undefined
+}
+export interface SendOptions extends MessageOptions {
+  /** How long `send` waits until the broker has stored it; then `TIMEOUT`, 'no' if it was still in the outbox. @default 30_000 */
+  readonly timeoutMs?: number | undefined
+  /** Not run before this time has passed; the broker keeps it meanwhile. @default 0 */
+  readonly delayMs?: number | undefined
+}
+export interface MapOptions extends CallOptions {
+  /** Items come in the order of the inputs. @default false: in the order in which they end */
+  readonly ordered?: boolean | undefined
+}
+
+/** Nothing rejects until somebody looks: no unhandledRejection from a call that is only held. */
+export interface Call<Out, Fail = {}, Prog = never> extends Promise<Out> {
+  readonly id: string
+  readonly stage: Stage | 'settled'
+  /** Resolves when the broker has stored the call, or a worker answered it; rejects if the call fails before. */
+  stored(): Promise<void>
+  /** Never rejects. */
+  outcome(): Promise<Outcome<Out, Fail>>
+  /** What the handler reported so far (the last 1,000 values) and will report; ends with the call. */
+  readonly progress: AsyncIterable<Prog>
+  /** A request: the call rejects with CANCELLED within 250 ms and says what is known of `executed`. */
+  cancel(reason?: string): void
+}
+export interface Receipt {
+  readonly id: string
+}
+/** Starts when it is read; leaving the loop early cancels what is under way. */
+export interface MapRun<In, Out, Fail = {}> extends AsyncIterable<
+  { readonly index: number; readonly input: In } & Outcome<Out, Fail>
+> {
+  /** All outputs in the order of the inputs; rejects with the first error and cancels the rest. */
+  values(): Promise<Out[]>
+}
+
+type Inputs<In> = Iterable<In> | AsyncIterable<In>
+type Bulk<Options> = Options & {
+  /** How many are under way at once. @default 256 */
+  readonly inFlight?: number | undefined
+}
+type BulkArgs<In, Options> = [inputs: Inputs<In>, options?: Bulk<Options>]
+type Args<In, Options> = undefined extends In ? [input?: In, options?: Options] : [input: In, options?: Options]
+
+export interface SendOnly<In> {
+  /** Resolves when the broker has stored it. */
+  send(...args: Args<In, SendOptions>): Promise<Receipt>
+  /** Settles when each input is stored or refused; rejects only if `inputs` itself throws. */
+  sendMany(...args: BulkArgs<In, SendOptions>): Promise<{
+    readonly stored: number
+    readonly failed: readonly { readonly index: number; readonly error: LibraryError }[]
+  }>
+}
+export interface CallStub<In, Out, Fail = {}, Prog = never> extends SendOnly<In> {
+  (...args: Args<In, CallOptions>): Promise<Out>
+  start(...args: Args<In, CallOptions>): Call<Out, Fail, Prog>
+  map(...args: BulkArgs<In, MapOptions>): MapRun<In, Out, Fail>
+  isDeclaredError(error: unknown): error is DeclaredErrors<Fail>
+}
+type StubOf<M extends AnyMethod> =
+  M extends CallMethod<infer In, infer Out, infer Fail, unknown, unknown, unknown, infer Prog>
+    ? CallStub<In, Out, Fail, Prog>
+    : M extends OneWayMethod<infer In, unknown>
+      ? SendOnly<In>
+      : never
+/** A function per method of the contract. */
+export type Stub<S extends Service> = { readonly [M in keyof S['methods']]: StubOf<S['methods'][M]> }
+
+/** Defaults for every call through this stub. */
+export interface StubOptions extends Pick<CallOptions, 'timeoutMs' | 'failFast' | 'headers'> {
+  /** Which workers: those of this group. @default 'default' */
+  readonly group?: string | undefined
+}
+
+export interface DeadLetter {
+  readonly id: string
+  readonly method: string
+  readonly reason: string
+  readonly attempts: number
+  /** Epoch ms. */
+  readonly at: number
+  readonly error: { readonly code: string }
+}
+/** Looks at and clears one queue. Rejects with BROKER_UNAVAILABLE while the broker is away. */
+export interface QueueAdmin {
+  stats(): Promise<QueueStats>
+  readonly deadLetters: {
+    list(filter?: LetterFilter): AsyncIterable<DeadLetter>
+    /** An empty filter means all. */
+    purge(filter: LetterFilter): Promise<{ readonly count: number }>
+  }
+  /** Removes what waits, ready and delayed; what runs goes on. */
+  purge(): Promise<{ readonly count: number }>
+}
+
+export interface Client extends AsyncDisposable {
+  /** @throws ConfigError for what is no contract or a bad option. */
+  service<S extends Service>(service: S, options?: StubOptions): Stub<S>
+  queue(service: Service, options?: { readonly group?: string | undefined }): QueueAdmin
+  /** Names in docs/errors.md. */
+  readonly counters: Counters
+  /** Resolves when a call would be published at once. Rejects with BROKER_UNAVAILABLE after `timeoutMs`. @default connectTimeoutMs */
+  ready(options?: { readonly timeoutMs?: number | undefined }): Promise<void>
+  /** Takes no more calls, waits for those under way, then rejects the rest with CLOSED. @default { graceMs: 20_000 } */
+  close(options?: { readonly graceMs?: number | undefined }): Promise<void>
+}
+
+export type Validate = 'both' | 'receiver' | 'off'
+export interface ClientOptions {
+  /** Who calls, in `ctx.caller` and errors. @default 'client' */
+  readonly name?: string | undefined
+  /** @default 30_000 */
+  readonly timeoutMs?: number | undefined
+  /** @default false */
+  readonly failFast?: boolean | undefined
+  readonly middleware?: readonly Middleware[] | undefined
+  /** 'both': check inputs before sending and parse outputs. 'receiver': parse outputs. @default 'both' */
+  readonly validate?: Validate | undefined
+  /** What may wait for the broker's confirmation; beyond it OVERLOADED. @default { calls: 100_000, bytes: 67_108_864 } */
+  readonly outbox?: { readonly calls?: number | undefined; readonly bytes?: number | undefined } | undefined
+  /** How long its inbox outlives the connection. @default 600_000 */
+  readonly replyLeaseMs?: number | undefined
+}

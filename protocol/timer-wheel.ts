@@ -1,0 +1,98 @@
+import { monotonicMs } from './clock.ts'
+
+export interface ScheduledTimer {
+  cancel(): void
+}
+
+/** Many deadlines, one timer. Built for timers that are nearly always cancelled: both directions cost a set operation. */
+export interface TimerWheel {
+  /** Fires once, never before `at` (of `monotonicMs`), at most about two granularities after it while the event loop is free. */
+  schedule(at: number, fire: () => void): ScheduledTimer
+  /** Forgets every timer; later ones never fire. */
+  close(): void
+}
+
+const SLOTS = 1024
+
+/**
+ * A hashed timing wheel (Varghese and Lauck, 1987): slot = tick mod 1024, each slot a set. It sleeps until the next slot
+ * that holds something, so an idle wheel costs nothing.
+ */
+export function createTimerWheel({ granularityMs = 10 }: { readonly granularityMs?: number } = {}): TimerWheel {
+  const slots = Array.from({ length: SLOTS }, () => new Set<Entry>())
+  let size = 0
+  let isClosed = false
+  /** The last tick whose slot was emptied of what was due. */
+  let doneTick = Math.floor(monotonicMs() / granularityMs)
+  let sleeper: NodeJS.Timeout | undefined
+  let wakesAtTick = Infinity
+
+  return {
+    schedule(at, fire) {
+      const tick = Math.max(Math.ceil(at / granularityMs), doneTick + 1)
+      const slot = slots[tick % SLOTS]
+      const entry: Entry = { tick, fire }
+      if (slot !== undefined && !isClosed) {
+        if (size === 0) doneTick = Math.max(doneTick, Math.min(tick - 1, currentTick()))
+        slot.add(entry)
+        size++
+        if (tick < wakesAtTick) sleepUntil(tick)
+      }
+      return {
+        cancel() {
+          if (slot?.delete(entry) === true) size--
+        },
+      }
+    },
+
+    close() {
+      isClosed = true
+      clearTimeout(sleeper)
+      for (const slot of slots) slot.clear()
+      size = 0
+    },
+  }
+
+  function currentTick(): number {
+    return Math.floor(monotonicMs() / granularityMs)
+  }
+
+  function sleepUntil(tick: number): void {
+    clearTimeout(sleeper)
+    wakesAtTick = tick
+    sleeper = setTimeout(wake, Math.max(1, Math.ceil(tick * granularityMs - monotonicMs())))
+  }
+
+  function wake(): void {
+    wakesAtTick = Infinity
+    const now = currentTick()
+    // After a long pause (a blocked event loop) each slot is looked at once, not once per missed revolution.
+    for (let tick = Math.max(doneTick + 1, now - SLOTS + 1); tick <= now; tick++) fireSlot(tick, now)
+    doneTick = Math.max(doneTick, now)
+    if (size > 0 && !isClosed) sleepUntil(nextFilledTick())
+  }
+
+  function fireSlot(tick: number, now: number): void {
+    const slot = slots[tick % SLOTS]
+    if (slot === undefined || slot.size === 0) return
+    for (const entry of slot) {
+      if (entry.tick > now) continue
+      slot.delete(entry)
+      size--
+      entry.fire()
+    }
+  }
+
+  /** The next tick whose slot holds something; what waits there for a later revolution is looked at and left. */
+  function nextFilledTick(): number {
+    for (let tick = doneTick + 1; tick <= doneTick + SLOTS; tick++) {
+      if ((slots[tick % SLOTS]?.size ?? 0) > 0) return tick
+    }
+    return doneTick + SLOTS
+  }
+}
+
+interface Entry {
+  readonly tick: number
+  readonly fire: () => void
+}
