@@ -1,9 +1,11 @@
-import { CodecError, MAX_DEPTH } from './encodable.ts'
+import { isUtf8 } from 'node:buffer'
+import { CodecError, MAX_BIGINT_BYTES, MAX_DEPTH } from './encodable.ts'
 
 /**
  * Walks the structure of CBOR bytes (RFC 8949, section 3) before they are decoded. The decoder has no switch against its
- * own extensions and trusts declared lengths, so a stranger's bytes are checked here: known tags only, depth ≤ 64, every
- * length within the body, nothing behind the first item.
+ * own extensions and trusts declared lengths, so a stranger's bytes are checked here: known tags around what they are made
+ * for, depth ≤ 64 (tags do not count), every length within the body, text that is UTF-8, no key `__proto__`, no big integer
+ * that takes seconds to read, nothing behind the first item.
  *
  * Item = head byte (major type << 5 | info) [argument of 1, 2, 4 or 8 bytes] [content].
  *
@@ -22,14 +24,10 @@ interface Cursor {
   sawBytes: boolean
 }
 
-/** Date as text and as number, big integers, Set, Map. */
-const TAGS = new Set([0, 1, 2, 3, 258, 259])
-
 const INDEFINITE = -1
 const BREAK = 0xff
 
 function scanItem(cursor: Cursor, depth: number): void {
-  if (depth > MAX_DEPTH) throw new CodecError(`CBOR nested deeper than ${MAX_DEPTH} levels`)
   const head = next(cursor)
   const major = head >> 5
   const argument = readArgument(cursor, head & 0x1f)
@@ -42,30 +40,83 @@ function scanItem(cursor: Cursor, depth: number): void {
       cursor.sawBytes = true
       return skip(cursor, argument)
     case 3: // text
-      return skip(cursor, argument)
+      return skipText(cursor, argument)
     case 4: // array
-      return scanItems(cursor, argument, 1, depth)
+      return scanEntries(cursor, argument, 'array', depth)
     case 5: // map
-      return scanItems(cursor, argument, 2, depth)
+      return scanEntries(cursor, argument, 'object', depth)
     case 6: // tag
-      if (!TAGS.has(argument)) throw new CodecError(`CBOR tag ${argument} is not accepted`)
-      return scanItem(cursor, depth + 1)
+      return scanTagged(cursor, argument, depth)
     default:
       return checkSimple(head)
   }
 }
 
-function scanItems(cursor: Cursor, count: number, perEntry: number, depth: number): void {
-  if (count !== INDEFINITE) {
-    if (count * perEntry > cursor.body.length - cursor.at)
-      throw new CodecError('CBOR length is larger than the message')
-    for (let left = count * perEntry; left > 0; left--) scanItem(cursor, depth + 1)
+function scanTagged(cursor: Cursor, tag: number, depth: number): void {
+  const head = cursor.body[cursor.at] ?? 0
+  const major = head >> 5
+  switch (tag) {
+    case 0: // date as text
+      return scanTaggedItem(cursor, tag, major === 3, depth)
+    case 1: // date as seconds
+      return scanTaggedItem(cursor, tag, major < 2 || (head >= 0xf9 && head <= 0xfb), depth)
+    case 2: // big integer
+    case 3: // negative big integer
+      return scanBigInt(cursor, tag, major, depth)
+    case 258: // Set
+      return scanTaggedItem(cursor, tag, major === 4, depth)
+    case 259: // Map
+      if (major !== 5) throw new CodecError(`CBOR tag ${tag} around what it is not made for`)
+      cursor.at++
+      return scanEntries(cursor, readArgument(cursor, head & 0x1f), 'map', depth)
+    default:
+      throw new CodecError(`CBOR tag ${tag} is not accepted`)
+  }
+}
+
+function scanTaggedItem(cursor: Cursor, tag: number, fits: boolean, depth: number): void {
+  if (!fits) throw new CodecError(`CBOR tag ${tag} around what it is not made for`)
+  scanItem(cursor, depth)
+}
+
+function scanBigInt(cursor: Cursor, tag: number, major: number, depth: number): void {
+  const start = cursor.at
+  scanTaggedItem(cursor, tag, major === 2, depth)
+  if (cursor.at - start > MAX_BIGINT_BYTES + 9)
+    throw new CodecError(`CBOR big integer of more than ${MAX_BIGINT_BYTES} bytes`)
+}
+
+/** The entries of an array are items, those of an object and a map a key and an item. */
+function scanEntries(cursor: Cursor, count: number, kind: 'array' | 'object' | 'map', depth: number): void {
+  if (depth >= MAX_DEPTH) throw new CodecError(`CBOR nested deeper than ${MAX_DEPTH} levels`)
+  if (count === INDEFINITE) {
+    while (cursor.body[cursor.at] !== BREAK) scanEntry(cursor, kind, depth + 1)
+    cursor.at++
     return
   }
-  while (cursor.body[cursor.at] !== BREAK) {
-    for (let left = perEntry; left > 0; left--) scanItem(cursor, depth + 1)
-  }
+  if (count * (kind === 'array' ? 1 : 2) > cursor.body.length - cursor.at)
+    throw new CodecError('CBOR length is larger than the message')
+  for (let left = count; left > 0; left--) scanEntry(cursor, kind, depth + 1)
+}
+
+function scanEntry(cursor: Cursor, kind: 'array' | 'object' | 'map', depth: number): void {
+  if (kind === 'object') scanKey(cursor, depth)
+  if (kind === 'map') scanItem(cursor, depth)
+  scanItem(cursor, depth)
+}
+
+const PROTO = Buffer.from('__proto__')
+
+/** The decoder would rename the key that JavaScript gives a meaning of its own. */
+function scanKey(cursor: Cursor, depth: number): void {
+  const head = cursor.body[cursor.at] ?? 0
+  if (head >> 5 !== 3) return scanItem(cursor, depth)
   cursor.at++
+  const length = readArgument(cursor, head & 0x1f)
+  skipText(cursor, length)
+  const from = cursor.at - length
+  if (length === PROTO.length && PROTO.every((byte, index) => cursor.body[from + index] === byte))
+    throw new CodecError("a key '__proto__' is not accepted")
 }
 
 /** false, true, null, undefined and floats. */
@@ -88,6 +139,17 @@ function skip(cursor: Cursor, length: number): void {
   if (length === INDEFINITE) throw new CodecError('CBOR strings of indefinite length are not accepted')
   if (length > cursor.body.length - cursor.at) throw new CodecError('CBOR length is larger than the message')
   cursor.at += length
+}
+
+/** Most text is short and ASCII: asking the runtime costs more than looking. */
+const LOOK_BYTES = 64
+
+function skipText(cursor: Cursor, length: number): void {
+  skip(cursor, length)
+  const { body, at } = cursor
+  let from = at - length
+  if (length <= LOOK_BYTES) while (from < at && (body[from] ?? 0) < 0x80) from++
+  if (from < at && !isUtf8(body.subarray(from, at))) throw new CodecError('CBOR text that is not UTF-8')
 }
 
 function next(cursor: Cursor): number {

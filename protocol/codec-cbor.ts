@@ -2,6 +2,7 @@ import { Encoder } from 'cbor-x'
 import { scanCbor } from './cbor-scan.ts'
 import type { Codec } from './codec.ts'
 import { assertEncodable, CodecError, type Carries } from './encodable.ts'
+import { messageOf } from './errors.ts'
 
 /** Plain RFC 8949: no records, no tag around byte strings; Map is tag 259 and Set tag 258 of the IANA registry. */
 const cborX = new Encoder({ useRecords: false, tagUint8Array: false, mapsAsObjects: true, copyBuffers: true })
@@ -15,6 +16,7 @@ const CARRIES: Carries = {
   bytes: true,
   nonFinite: true,
   undefinedItems: true,
+  loneSurrogates: false,
 }
 
 /** Carries Date, BigInt, Map, Set, Uint8Array, undefined, NaN and infinities. `-0` becomes `0`. */
@@ -23,7 +25,7 @@ export const cborCodec: Codec = {
 
   encode(value) {
     assertEncodable(value, CARRIES)
-    return cborX.encode(value)
+    return encodeChecked(value)
   },
 
   decode(body) {
@@ -33,12 +35,20 @@ export const cborCodec: Codec = {
   },
 }
 
+function encodeChecked(value: unknown): Uint8Array {
+  try {
+    return cborX.encode(value)
+  } catch (error) {
+    throw new CodecError(`the value cannot be written as CBOR: ${messageOf(error)}`)
+  }
+}
+
 function decodeScanned(body: Uint8Array): unknown {
   try {
     const value: unknown = cborX.decode(body)
     return value
   } catch (error) {
-    throw new CodecError(`not readable as CBOR: ${error instanceof Error ? error.message : String(error)}`)
+    throw new CodecError(`not readable as CBOR: ${messageOf(error)}`)
   }
 }
 

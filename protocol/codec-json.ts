@@ -1,5 +1,6 @@
 import type { Codec } from './codec.ts'
 import { assertEncodable, CodecError, MAX_DEPTH, type Carries } from './encodable.ts'
+import { messageOf } from './errors.ts'
 
 const CARRIES: Carries = {
   name: 'JSON',
@@ -10,6 +11,7 @@ const CARRIES: Carries = {
   bytes: false,
   nonFinite: false,
   undefinedItems: false,
+  loneSurrogates: true,
 }
 
 const text = new TextDecoder('utf-8', { fatal: true })
@@ -20,7 +22,7 @@ export const jsonCodec: Codec = {
 
   encode(value) {
     assertEncodable(value, CARRIES)
-    return value === undefined ? new Uint8Array(0) : Buffer.from(JSON.stringify(value))
+    return value === undefined ? new Uint8Array(0) : stringify(value)
   },
 
   decode(body) {
@@ -31,6 +33,14 @@ export const jsonCodec: Codec = {
   },
 }
 
+function stringify(value: unknown): Uint8Array {
+  try {
+    return Buffer.from(JSON.stringify(value))
+  } catch (error) {
+    throw new CodecError(`the value cannot be written as JSON: ${messageOf(error)}`)
+  }
+}
+
 function parse(body: Uint8Array): unknown {
   try {
     const value: unknown = JSON.parse(text.decode(body), (key, item: unknown) => {
@@ -39,9 +49,7 @@ function parse(body: Uint8Array): unknown {
     })
     return value
   } catch (error) {
-    throw error instanceof CodecError
-      ? error
-      : new CodecError(`not readable as JSON: ${error instanceof Error ? error.message : String(error)}`)
+    throw error instanceof CodecError ? error : new CodecError(`not readable as JSON: ${messageOf(error)}`)
   }
 }
 
