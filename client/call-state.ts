@@ -1,0 +1,113 @@
+import { monotonicMs } from '../protocol/clock.ts'
+import type { CallFacts, ErrorDetails, Executed, Stage } from '../protocol/errors.ts'
+import type { QueueRef, Reply } from '../protocol/message.ts'
+
+/** How a call ended. */
+export type Settled =
+  { readonly status: 'ok'; readonly value: unknown } | { readonly status: 'error'; readonly error: unknown }
+
+/** Where a call goes; made once per stub and method. */
+export interface CallTarget {
+  readonly service: string
+  readonly method: string
+  readonly queue: QueueRef
+  /** The queue's full name. */
+  readonly queueName: string
+}
+
+/** One call or send from the moment it is made until it is settled. What is known of it is kept here and nowhere else. */
+export interface CallState {
+  readonly id: string
+  readonly kind: 'call' | 'send'
+  readonly target: CallTarget
+  /** Of `monotonicMs`. */
+  readonly startedAt: number
+  readonly endsAt: number
+  /** Epoch ms, for the wire. A send's is only that of its own waiting. */
+  readonly deadline: number
+  readonly failFast: boolean
+  /** The call was made inside a handler that serves the same queue and had no free slot beside it. */
+  readonly waitsForItself: boolean
+  stage: Stage
+  /** Told by workers. */
+  attempts: number
+  /** What a final answer said of `executed`, even if another end was faster. */
+  evidence: Executed | undefined
+  /** Publishes that may have stored a copy; 0 proves that nobody can run it. */
+  copies: number
+  isSettled: boolean
+  /** Set by `cancel`: whatever answer comes now, the call ends as CANCELLED. */
+  cancelReason: string | undefined
+  /** Ends it, once; later ends are ignored. */
+  settle(end: Settled): void
+  /** What the worker answered, on its way through the client's middleware. */
+  answer(end: Settled): void
+  /** Something came to the client's inbox for this call; set when it is published. */
+  onReply: ((reply: Reply) => void) | undefined
+  /** The stage changed; set by whoever shows it. */
+  onStage: (() => void) | undefined
+}
+
+export interface CallStateOptions extends Pick<
+  CallState,
+  'id' | 'kind' | 'target' | 'endsAt' | 'deadline' | 'failFast' | 'waitsForItself'
+> {
+  readonly onSettled: (state: CallState, end: Settled) => void
+}
+
+export function createCallState(options: CallStateOptions): CallState {
+  const { id, kind, target, endsAt, deadline, failFast, waitsForItself } = options
+  return {
+    id,
+    kind,
+    target,
+    startedAt: monotonicMs(),
+    endsAt,
+    deadline,
+    failFast,
+    waitsForItself,
+    stage: 'outbox',
+    attempts: 0,
+    evidence: undefined,
+    copies: 0,
+    isSettled: false,
+    cancelReason: undefined,
+    onReply: undefined,
+    onStage: undefined,
+    settle(end) {
+      if (this.isSettled) return
+      this.isSettled = true
+      options.onSettled(this, end)
+    },
+    answer(end) {
+      this.settle(end)
+    },
+  }
+}
+
+/** What is proved of the call now. */
+export function executedOf(state: CallState): Executed {
+  return state.evidence ?? (state.copies === 0 ? 'no' : 'unknown')
+}
+
+/** For the errors of this call, as of now. */
+export function factsOf(state: CallState): CallFacts {
+  return {
+    executed: executedOf(state),
+    stage: state.stage,
+    service: state.target.service,
+    method: state.target.method,
+    queue: state.target.queueName,
+    callId: state.id,
+    attempts: state.attempts,
+    elapsedMs: Math.round(monotonicMs() - state.startedAt),
+  }
+}
+
+export function failed(error: unknown): Settled {
+  return { status: 'error', error }
+}
+
+export function detailsOf(state: CallState, more: ErrorDetails = {}): ErrorDetails {
+  return { ...factsOf(state), ...more }
+}

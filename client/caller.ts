@@ -1,0 +1,202 @@
+import { checkValue, type Checked } from '../contract/check-value.ts'
+import type { MethodFacts } from '../contract/method.ts'
+import { callScope, MAX_CALL_DEPTH, type CallScope } from '../protocol/call-scope.ts'
+import { monotonicMs } from '../protocol/clock.ts'
+import type { Encoding } from '../protocol/codec.ts'
+import { CallError, ConfigError } from '../protocol/errors.ts'
+import { userHeadersProblem } from '../protocol/headers.ts'
+import { newCallId } from '../protocol/ids.ts'
+import { runMiddleware, type MiddlewareCall } from '../protocol/middleware.ts'
+import { describeIssues, plainIssues } from '../protocol/wire-errors.ts'
+import { createCallState, detailsOf, failed, type CallState, type CallTarget, type Settled } from './call-state.ts'
+import type { Cancels } from './cancels.ts'
+import { checkCallOptions, CLIENT_DEFAULTS, type ResolvedClientOptions, type ResolvedStubOptions } from './options.ts'
+import type { PendingCalls } from './pending-calls.ts'
+import type { Publisher } from './publisher.ts'
+import type { CallOptions, SendOptions } from './types.ts'
+
+/** A method of a stub: what does not change from call to call. */
+export interface StubMethod extends CallTarget {
+  readonly facts: MethodFacts
+  readonly encoding: Encoding
+  readonly version: string
+  readonly stub: ResolvedStubOptions
+}
+
+export interface CallRequest {
+  readonly kind: 'call' | 'send'
+  readonly input: unknown
+  readonly options: CallOptions & SendOptions
+  readonly onSettled: (end: Settled) => void
+  readonly onProgress?: ((value: unknown) => void) | undefined
+}
+
+/** Takes a call from the stub to the outbox, step by step; each step that fails settles it. */
+export interface Caller {
+  make(method: StubMethod, request: CallRequest): CallState
+}
+
+export interface CallerOptions {
+  readonly options: ResolvedClientOptions
+  readonly pending: PendingCalls
+  readonly publisher: Publisher
+  readonly cancels: Cancels
+  /** Why no call can be made any more, as this call's error; undefined: they can. */
+  readonly refusal: (state: CallState) => Error | undefined
+  /** Whatever has to be tidied up for a call that has ended. */
+  readonly onSettled: (state: CallState) => void
+}
+
+export function createCaller({
+  options: client,
+  pending,
+  publisher,
+  cancels,
+  refusal,
+  onSettled,
+}: CallerOptions): Caller {
+  return { make }
+
+  function make(method: StubMethod, request: CallRequest): CallState {
+    const scope = request.kind === 'call' ? callScope.getStore() : undefined
+    let unlink: (() => void) | undefined
+    const state = newState(method, request, {
+      scope,
+      onSettled(ended, end) {
+        unlink?.()
+        onSettled(ended)
+        request.onSettled(end)
+      },
+    })
+    try {
+      assertCanCall(state, request, scope)
+      pending.add(state)
+    } catch (error) {
+      state.settle(failed(error))
+      return state
+    }
+    unlink = linkSignals(state, request.options.signal, scope?.signal)
+    if (!state.isSettled) checkInput(state, method, request)
+    return state
+  }
+
+  function newState(
+    method: StubMethod,
+    { kind, options }: CallRequest,
+    {
+      scope,
+      onSettled,
+    }: { readonly scope: CallScope | undefined; readonly onSettled: (state: CallState, end: Settled) => void },
+  ): CallState {
+    const timeoutMs = timeoutOf(method, kind, options)
+    const now = Date.now()
+    const deadline = Math.min(now + timeoutMs, scope?.deadline ?? Infinity)
+    return createCallState({
+      id: newCallId(),
+      kind,
+      target: method,
+      endsAt: monotonicMs() + (deadline - now),
+      deadline,
+      failFast: options.failFast ?? method.stub.failFast ?? client.failFast,
+      waitsForItself: scope !== undefined && scope.queue === method.queueName && scope.isPoolFull(),
+      onSettled,
+    })
+  }
+
+  function timeoutOf({ stub, facts }: StubMethod, kind: 'call' | 'send', options: CallOptions): number {
+    const asked =
+      options.timeoutMs ?? (kind === 'call' ? (stub.timeoutMs ?? facts.timeoutMs ?? client.timeoutMs) : undefined)
+    return typeof asked === 'number' && asked > 0 ? asked : CLIENT_DEFAULTS.timeoutMs
+  }
+
+  function assertCanCall(state: CallState, { options }: CallRequest, scope: CallScope | undefined): void {
+    checkCallOptions(options)
+    const refused = refusal(state)
+    if (refused !== undefined) throw refused
+    if ((scope?.depth ?? 0) > MAX_CALL_DEPTH)
+      throw new CallError(
+        'OVERLOADED',
+        `calls are nested deeper than ${MAX_CALL_DEPTH}: does a handler call itself?`,
+        detailsOf(state),
+      )
+    if (scope !== undefined && scope.deadline <= Date.now())
+      throw new CallError('TIMEOUT', 'the deadline of the call around it has passed', detailsOf(state))
+  }
+
+  function linkSignals(state: CallState, ...signals: readonly (AbortSignal | undefined)[]): () => void {
+    const links = signals.flatMap((signal) => {
+      if (signal === undefined) return []
+      const onAbort = (): void => cancels.cancel(state, { reason: reasonOf(signal), cause: signal.reason })
+      if (signal.aborted) onAbort()
+      else signal.addEventListener('abort', onAbort, { once: true })
+      return [() => signal.removeEventListener('abort', onAbort)]
+    })
+    return () => links.forEach((unlink) => unlink())
+  }
+
+  function checkInput(state: CallState, method: StubMethod, request: CallRequest): void {
+    if (client.validate !== 'both') return runThroughMiddleware(state, method, request)
+    const next = (checked: Checked): void => {
+      if (checked.issues === undefined) return runThroughMiddleware(state, method, request)
+      const text = `the input does not fit the contract: ${describeIssues(checked.issues)}`
+      state.settle(
+        failed(new CallError('INVALID_INPUT', text, detailsOf(state, { issues: plainIssues(checked.issues) }))),
+      )
+    }
+    const checked = checkValue(method.facts.input, request.input)
+    if (checked instanceof Promise) void checked.then(next)
+    else next(checked)
+  }
+
+  function runThroughMiddleware(state: CallState, method: StubMethod, request: CallRequest): void {
+    const { input, options, onProgress, kind } = request
+    const headers = { ...method.stub.headers, ...options.headers }
+    const delayMs = kind === 'send' ? options.delayMs : undefined
+    if (client.middleware.length === 0) return publisher.publish(state, method, { input, headers, delayMs, onProgress })
+
+    const call: MiddlewareCall = {
+      side: 'client',
+      kind,
+      service: method.service,
+      method: method.method,
+      group: method.queue.group,
+      id: state.id,
+      attempt: 1,
+      deadline: kind === 'call' ? state.deadline : undefined,
+      input,
+      headers: new Map(Object.entries(headers)),
+      state: new Map(),
+    }
+    let wasCalled = false
+    const exchange = (): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        if (wasCalled)
+          return reject(new ConfigError('a middleware called next() twice: a call is published once', detailsOf(state)))
+        wasCalled = true
+        const problem = userHeadersProblem(call.headers)
+        if (problem !== undefined) return reject(new ConfigError(`a middleware ${problem}`, detailsOf(state)))
+        state.answer = (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error))
+        publisher.publish(state, method, {
+          input: call.input,
+          headers: Object.fromEntries(call.headers),
+          delayMs,
+          onProgress,
+        })
+      })
+    void runSafely(() => runMiddleware(client.middleware, call, exchange)).then((end) => state.settle(end))
+  }
+}
+
+/** A middleware that throws synchronously fails its call like one that rejects. */
+async function runSafely(run: () => Promise<unknown>): Promise<Settled> {
+  try {
+    return { status: 'ok', value: await run() }
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+function reasonOf(signal: AbortSignal): string {
+  const reason: unknown = signal.reason
+  return reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : 'its signal was aborted'
+}

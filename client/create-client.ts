@@ -1,0 +1,159 @@
+import type { AdapterFactory } from '../broker-adapters/adapter.ts'
+import type { Broker, ConnectOptions } from '../broker-adapters/broker.ts'
+import { openBroker } from '../broker-adapters/connect.ts'
+import { assertService, queueOf } from '../contract/service-facts.ts'
+import { monotonicMs } from '../protocol/clock.ts'
+import { createCounters } from '../protocol/counters.ts'
+import { BrokerError, CallError, ReplytoError } from '../protocol/errors.ts'
+import { createTimerWheel } from '../protocol/timer-wheel.ts'
+import { createCaller } from './caller.ts'
+import { detailsOf, failed, type CallState } from './call-state.ts'
+import { createCancels } from './cancels.ts'
+import { resolveClientOptions, resolveGroup, resolveStubOptions } from './options.ts'
+import { createOutbox } from './outbox.ts'
+import { createPendingCalls } from './pending-calls.ts'
+import { createPublisher } from './publisher.ts'
+import { createQueueAdmin } from './queue-admin.ts'
+import { createQueueWatch } from './queue-watch.ts'
+import { createReplyInbox } from './reply-inbox.ts'
+import { createStub } from './stub.ts'
+import { timeoutError } from './timeout-error.ts'
+import type { Client, ClientOptions } from './types.ts'
+
+/** Calls made and not settled, over all queues. */
+const MAX_PENDING = 1_000_000
+
+/**
+ * A client. Synchronous: it dials in the background, calls wait for the broker until their own deadline. Made from a URL
+ * it owns its broker and closes it; made from a `Broker` it shares it. Keeps the process alive until `close()`.
+ *
+ * @param target a URL, a broker from `connect()`, or what an adapter's function gives. @default REPLYTO_URL, else `file:./.replyto`
+ * @throws ConfigError for a bad URL or option
+ */
+export function createClient(
+  target?: Broker | AdapterFactory | string,
+  options: ClientOptions & ConnectOptions = {},
+): Client {
+  const resolved = resolveClientOptions(options)
+  const isShared = isBroker(target)
+  const broker = isShared ? target : openBroker(target, options)
+  const core = broker['~core']
+  const counters = createCounters()
+  const wheel = createTimerWheel()
+  const watch = createQueueWatch(core)
+  let refusal: Error | undefined
+  let closing: Promise<void> | undefined
+
+  const pending = createPendingCalls({
+    wheel,
+    limit: MAX_PENDING,
+    onHalfTime: (state) => void watch.look(state.target),
+    onDeadline,
+  })
+  const inbox = createReplyInbox({
+    core,
+    leaseMs: resolved.replyLeaseMs,
+    pending,
+    counters,
+    onOpen: () => outbox.flush(),
+  })
+  const outbox = createOutbox({ core, limits: resolved.outbox, inboxAddress: () => inbox.address, counters, onStored })
+  const cancels = createCancels({ core, wheel })
+  const publisher = createPublisher({ core, options: resolved, outbox, inbox, watch })
+  const caller = createCaller({
+    options: resolved,
+    pending,
+    publisher,
+    cancels,
+    refusal: (state) => refusal && refusalFor(state, refusal),
+    onSettled,
+  })
+  const detach = core.attach('client', (grace) => close(grace))
+  core.adapter.catch(onRefused)
+
+  return {
+    service(service, stubOptions = {}) {
+      assertService(service)
+      const cancel = (state: CallState, reason: string): void => cancels.cancel(state, { reason })
+      return createStub(service, { core, caller, cancel, options: resolveStubOptions(stubOptions) })
+    },
+    queue(service, { group } = {}) {
+      assertService(service)
+      return createQueueAdmin(core, queueOf(service, resolveGroup(group)))
+    },
+    counters: counters.counts,
+    async ready(options) {
+      if (refusal !== undefined) throw refusal
+      await core.ready(options)
+      await inbox.open()
+    },
+    close: ({ graceMs = 20_000 } = {}) => close({ graceMs }),
+    [Symbol.asyncDispose]: () => close({ graceMs: 20_000 }),
+  }
+
+  function onStored(state: CallState): void {
+    if (state.kind === 'send') return state.answer({ status: 'ok', value: { id: state.id } })
+    if (state.stage === 'outbox') state.stage = 'queued'
+    state.onStage?.()
+  }
+
+  function onDeadline(state: CallState): void {
+    counters.add('timeouts')
+    const error = timeoutError(state, { core, consumers: watch.seenSince(state.target.queueName, state.startedAt) })
+    state.settle(failed(error))
+    if (state.kind === 'call') cancels.forget(state)
+  }
+
+  /** The one place where a call leaves every table, whatever ended it. */
+  function onSettled(state: CallState): void {
+    pending.remove(state)
+    outbox.drop(state)
+  }
+
+  /** The broker will not come up: whoever waits is told now. */
+  function onRefused(error: unknown): void {
+    refusal ??= error instanceof Error ? error : new BrokerError('BROKER_REFUSED', String(error))
+    for (const state of pending.all()) state.settle(failed(refusalFor(state, refusal)))
+  }
+
+  function close(options: { readonly graceMs: number }): Promise<void> {
+    closing ??= closeAll(options)
+    return closing
+  }
+
+  /** Order: no new calls; those under way end or are ended; the inbox goes; the broker last, if it is ours. */
+  async function closeAll({ graceMs }: { readonly graceMs: number }): Promise<void> {
+    const endsAt = monotonicMs() + graceMs
+    refusal = new CallError('CLOSED', 'the client was closed')
+    await emptyWithin(graceMs)
+    for (const state of pending.all())
+      state.settle(failed(new CallError('CLOSED', 'the client was closed', detailsOf(state))))
+    await inbox.close()
+    outbox.close()
+    cancels.close()
+    wheel.close()
+    detach()
+    if (!isShared) await broker.close({ graceMs: Math.max(0, endsAt - monotonicMs()) })
+  }
+
+  function emptyWithin(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, graceMs)
+      void pending.whenEmpty().then(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+}
+
+function isBroker(target: unknown): target is Broker {
+  return typeof target === 'object' && target !== null && '~core' in target
+}
+
+/** The refusal as this call's own error. */
+function refusalFor(state: CallState, refusal: Error): Error {
+  if (!(refusal instanceof ReplytoError)) return refusal
+  if (refusal.code === 'CLOSED') return new CallError('CLOSED', 'the client or its broker was closed', detailsOf(state))
+  return new BrokerError('BROKER_REFUSED', refusal.message, detailsOf(state, { cause: refusal }))
+}

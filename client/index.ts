@@ -1,0 +1,3 @@
+// For users.
+export { createClient } from './create-client.ts'
+export type * from './types.ts'

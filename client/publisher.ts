@@ -1,0 +1,151 @@
+import type { BrokerCore } from '../broker-adapters/broker.ts'
+import { callScope } from '../protocol/call-scope.ts'
+import { codecOf } from '../protocol/codec.ts'
+import { BrokerError, CallError, messageOf, type ReplytoError } from '../protocol/errors.ts'
+import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
+import { HOST_ID } from '../protocol/host-id.ts'
+import { isFinalReply, type Message, type Reply } from '../protocol/message.ts'
+import type { StubMethod } from './caller.ts'
+import { detailsOf, failed, type CallState } from './call-state.ts'
+import type { ResolvedClientOptions } from './options.ts'
+import type { Outbox } from './outbox.ts'
+import type { QueueWatch } from './queue-watch.ts'
+import { readFinalReply, readProgress } from './read-reply.ts'
+import type { ReplyInbox } from './reply-inbox.ts'
+
+export interface PublishRequest {
+  readonly input: unknown
+  readonly headers: Readonly<Record<string, string>>
+  readonly delayMs: number | undefined
+  readonly onProgress: ((value: unknown) => void) | undefined
+}
+
+/** Encodes a call, readies it for its replies and hands it to the outbox. */
+export interface Publisher {
+  publish(state: CallState, method: StubMethod, request: PublishRequest): void
+}
+
+export interface PublisherOptions {
+  readonly core: BrokerCore
+  readonly options: ResolvedClientOptions
+  readonly outbox: Outbox
+  readonly inbox: ReplyInbox
+  readonly watch: QueueWatch
+}
+
+export function createPublisher({ core, options, outbox, inbox, watch }: PublisherOptions): Publisher {
+  return { publish }
+
+  function publish(state: CallState, method: StubMethod, request: PublishRequest): void {
+    try {
+      const body = encodeInput(state, method, request.input)
+      state.onReply = (reply) => onReply(state, method, { reply, onProgress: request.onProgress })
+      const message = toMessage(state, method, { ...request, body })
+      if (state.failFast)
+        void checkBroker(state).then((error) =>
+          error === undefined ? enqueue(state, message) : state.answer(failed(error)),
+        )
+      else enqueue(state, message)
+    } catch (error) {
+      state.answer(failed(error))
+    }
+  }
+
+  function encodeInput(state: CallState, { encoding }: StubMethod, input: unknown): Uint8Array {
+    let body: Uint8Array
+    try {
+      body = codecOf(encoding).encode(input)
+    } catch (error) {
+      throw new CallError(
+        'INVALID_INPUT',
+        `the input cannot be encoded: ${messageText(error)}`,
+        detailsOf(state, { cause: error }),
+      )
+    }
+    if (body.length <= core.maxPayloadBytes) return body
+    throw new CallError(
+      'PAYLOAD_TOO_LARGE',
+      `the input has ${body.length} bytes encoded, maxPayloadBytes is ${core.maxPayloadBytes}`,
+      detailsOf(state),
+    )
+  }
+
+  function toMessage(
+    state: CallState,
+    method: StubMethod,
+    { headers, delayMs, body }: Pick<PublishRequest, 'headers' | 'delayMs'> & { readonly body: Uint8Array },
+  ): Omit<Message, 'replyTo'> {
+    const isCall = state.kind === 'call'
+    const depth = isCall ? (callScope.getStore()?.depth ?? 0) : 0
+    return {
+      id: state.id,
+      type: state.kind,
+      contentType: codecOf(method.encoding).contentType,
+      contentEncoding: undefined,
+      headers: {
+        ...headers,
+        [HEADER.version]: WIRE_VERSION,
+        [HEADER.service]: method.service,
+        [HEADER.method]: method.method,
+        [HEADER.contractVersion]: method.version,
+        [HEADER.caller]: options.name,
+        [HEADER.host]: HOST_ID,
+        [HEADER.sent]: String(Date.now()),
+        ...(isCall && { [HEADER.deadline]: String(state.deadline) }),
+        ...(depth > 0 && { [HEADER.depth]: String(depth) }),
+      },
+      body,
+      ...(delayMs !== undefined && delayMs > 0 && { delayMs }),
+      ...(isCall && { expiresInMs: Math.max(1, state.deadline - Date.now()) }),
+    }
+  }
+
+  /** Registered long before: a reply may come as soon as the outbox has it. */
+  function enqueue(state: CallState, message: Omit<Message, 'replyTo'>): void {
+    if (state.isSettled) return
+    try {
+      outbox.add(state, message)
+    } catch (error) {
+      return state.answer(failed(error))
+    }
+    // A refusal ends every call from one place, see create-client.ts.
+    if (state.kind === 'call') inbox.open().catch((error: unknown) => core.log('debug', 'INBOX', messageOf(error)))
+  }
+
+  /** `failFast`: what others would wait for is an error. */
+  async function checkBroker(state: CallState): Promise<ReplytoError | undefined> {
+    if (core.state !== 'up')
+      return new BrokerError('BROKER_UNAVAILABLE', `${core.url} is ${core.state}`, detailsOf(state))
+    if (state.kind === 'send') return undefined
+    const consumers = await watch.look(state.target)
+    return consumers === 0 ? new CallError('NO_WORKER', 'no worker consumes the queue', detailsOf(state)) : undefined
+  }
+
+  function onReply(
+    state: CallState,
+    { facts }: StubMethod,
+    { reply, onProgress }: { readonly reply: Reply; readonly onProgress: ((value: unknown) => void) | undefined },
+  ): void {
+    outbox.drop(state) // an answer implies that it was stored
+    state.stage = 'running'
+    state.onStage?.()
+    if (!isFinalReply(reply.type)) {
+      const progress =
+        onProgress && reply.type === 'progress' ? readProgress(reply, { facts, validate: options.validate }) : undefined
+      if (progress !== undefined) onProgress?.(progress.value)
+      return
+    }
+    state.onReply = undefined // a second answer is a late one
+    const end = readFinalReply(state, reply, { facts, validate: options.validate })
+    if (state.cancelReason !== undefined) {
+      const text = `the caller cancelled: ${state.cancelReason}`
+      return state.settle(failed(new CallError('CANCELLED', text, detailsOf(state))))
+    }
+    if (end instanceof Promise) void end.then((settled) => state.answer(settled))
+    else state.answer(end)
+  }
+}
+
+function messageText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,100 @@
+import { checkValue } from '../contract/check-value.ts'
+import type { MethodFacts } from '../contract/method.ts'
+import type { Schema } from '../contract/types.ts'
+import { codecFor } from '../protocol/codec.ts'
+import { messageOf, RemoteError } from '../protocol/errors.ts'
+import { attemptOf } from '../protocol/headers.ts'
+import type { Reply } from '../protocol/message.ts'
+import { describeIssues, errorFromWire, parseWireError, plainIssues } from '../protocol/wire-errors.ts'
+import { detailsOf, factsOf, failed, type CallState, type Settled } from './call-state.ts'
+import type { Validate } from './types.ts'
+
+export interface ReadReplyOptions {
+  readonly facts: MethodFacts
+  readonly validate: Validate
+}
+
+/** The outcome that a final reply means. What it proves of `executed` is noted in the state first. */
+export function readFinalReply(state: CallState, reply: Reply, options: ReadReplyOptions): Settled | Promise<Settled> {
+  state.attempts = Math.max(state.attempts, attemptOf(reply.headers))
+  const decoded = decode(reply)
+  if (reply.type === 'result') {
+    state.evidence = 'yes'
+    if (decoded.problem !== undefined) return failed(unreadable(state, decoded.problem))
+    return readOutput(state, decoded.value, options)
+  }
+  if (decoded.problem !== undefined) return failed(unreadable(state, decoded.problem))
+  return readError(state, decoded.value, options)
+}
+
+/** The value of a progress reply; undefined: unreadable. */
+export function readProgress(
+  reply: Reply,
+  { facts, validate }: ReadReplyOptions,
+): { readonly value: unknown } | undefined {
+  const decoded = decode(reply)
+  if (decoded.problem !== undefined) return undefined
+  const checked = checkValue(validate === 'off' ? undefined : facts.progress, decoded.value)
+  if (checked instanceof Promise) return decoded // reports are not held back for an asynchronous schema
+  return checked.issues === undefined ? checked : undefined
+}
+
+function readOutput(
+  state: CallState,
+  value: unknown,
+  { facts, validate }: ReadReplyOptions,
+): Settled | Promise<Settled> {
+  return parse(validate === 'off' ? undefined : facts.output, value, (checked) => {
+    if (checked.issues === undefined) return { status: 'ok', value: checked.value }
+    const text = `the output does not fit the contract here: ${describeIssues(checked.issues)}`
+    return failed(new RemoteError('INVALID_OUTPUT', text, detailsOf(state, { issues: plainIssues(checked.issues) })))
+  })
+}
+
+function readError(
+  state: CallState,
+  value: unknown,
+  { facts, validate }: ReadReplyOptions,
+): Settled | Promise<Settled> {
+  const wire = parseWireError(value)
+  state.attempts = Math.max(state.attempts, wire.attempts)
+  // One copy was refused unseen; a second one may run all the same.
+  state.evidence = wire.executed === 'no' && state.copies > 1 ? 'unknown' : wire.executed
+  const errors = facts.errors ?? {}
+  const schema = Object.hasOwn(errors, wire.code) ? errors[wire.code] : undefined
+  if (schema === undefined) return failed(errorFromWire(wire, factsOf(state), undefined))
+  return parse(validate === 'off' ? undefined : schema, wire.data, (checked) => {
+    if (checked.issues === undefined) return failed(errorFromWire(wire, factsOf(state), { data: checked.value }))
+    const text = `the worker failed with ${wire.code}, but its data does not fit the contract here: ${describeIssues(checked.issues)}`
+    return failed(new RemoteError('INVALID_MESSAGE', text, detailsOf(state, { issues: plainIssues(checked.issues) })))
+  })
+}
+
+type CheckedValue = Awaited<ReturnType<typeof checkValue>>
+
+function parse(
+  schema: Schema | undefined,
+  value: unknown,
+  next: (checked: CheckedValue) => Settled,
+): Settled | Promise<Settled> {
+  const checked = checkValue(schema, value)
+  return checked instanceof Promise ? checked.then(next) : next(checked)
+}
+
+function decode(
+  reply: Reply,
+): { readonly value: unknown; readonly problem?: undefined } | { readonly problem: string } {
+  const codec = codecFor(reply.contentType)
+  if (codec === undefined) return { problem: `its content type is ${JSON.stringify(reply.contentType.slice(0, 100))}` }
+  if (reply.contentEncoding !== undefined)
+    return { problem: `its content encoding is ${JSON.stringify(reply.contentEncoding.slice(0, 100))}` }
+  try {
+    return { value: codec.decode(reply.body) }
+  } catch (error) {
+    return { problem: messageOf(error) }
+  }
+}
+
+function unreadable(state: CallState, problem: string): RemoteError {
+  return new RemoteError('INVALID_MESSAGE', `the reply could not be read: ${problem}`, detailsOf(state))
+}

@@ -1,0 +1,69 @@
+import type { Inbox } from '../broker-adapters/adapter.ts'
+import type { BrokerCore } from '../broker-adapters/broker.ts'
+import type { CounterSet } from '../protocol/counters.ts'
+import { isOwnId } from '../protocol/ids.ts'
+import type { Reply } from '../protocol/message.ts'
+import { messageOf } from '../protocol/errors.ts'
+import type { PendingCalls } from './pending-calls.ts'
+
+/** The client's one reply address, opened at its first call. */
+export interface ReplyInbox {
+  /** Undefined until it is open. */
+  readonly address: string | undefined
+  /** Shared by whoever asks. Rejects like `core.adapter`. */
+  open(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface ReplyInboxOptions {
+  readonly core: BrokerCore
+  readonly leaseMs: number
+  readonly pending: PendingCalls
+  readonly counters: CounterSet
+  readonly onOpen: () => void
+}
+
+export function createReplyInbox({ core, leaseMs, pending, counters, onOpen }: ReplyInboxOptions): ReplyInbox {
+  let inbox: Inbox | undefined
+  let opening: Promise<void> | undefined
+
+  return {
+    get address() {
+      return inbox?.address
+    },
+    open() {
+      opening ??= open()
+      return opening
+    },
+    async close() {
+      try {
+        await inbox?.close()
+      } catch (error) {
+        core.log('debug', 'INBOX', `the inbox was not closed, its lease ends it: ${messageOf(error)}`)
+      }
+    },
+  }
+
+  async function open(): Promise<void> {
+    const adapter = await core.adapter
+    inbox = await adapter.openInbox({ leaseMs, onRecreated }, receive)
+    onOpen()
+  }
+
+  function onRecreated(): void {
+    counters.add('inboxesRecreated')
+    core.log(
+      'warn',
+      'INBOX_LOST',
+      `the inbox of this client was lost at ${core.url}: answers that waited there may be missing`,
+    )
+  }
+
+  /** A reply nobody waits for is counted, never thrown; whatever it is, the broker may forget it. */
+  function receive(reply: Reply, done: () => void): void {
+    const state = pending.get(reply.correlationId)
+    if (state?.onReply === undefined) counters.add(isOwnId(reply.correlationId) ? 'lateReplies' : 'foreignReplies')
+    else state.onReply(reply)
+    done()
+  }
+}

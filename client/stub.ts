@@ -1,0 +1,83 @@
+import type { BrokerCore } from '../broker-adapters/broker.ts'
+import { factsOf } from '../contract/method.ts'
+import { queueOf } from '../contract/service-facts.ts'
+import type { AnyMethod, Service } from '../contract/types.ts'
+import { DeclaredError } from '../protocol/errors.ts'
+import { queueName } from '../protocol/queue-names.ts'
+import { startCall } from './call.ts'
+import type { CallState } from './call-state.ts'
+import type { Caller, StubMethod } from './caller.ts'
+import { mapCalls, sendMany, type BulkOptions } from './map.ts'
+import type { ResolvedStubOptions } from './options.ts'
+import type { Call, CallOptions, Receipt, SendOptions, Stub } from './types.ts'
+
+export interface StubMakerOptions {
+  readonly core: BrokerCore
+  readonly caller: Caller
+  readonly cancel: (state: CallState, reason: string) => void
+  readonly options: ResolvedStubOptions
+}
+
+/** The stub: a function per method, made by a loop over the contract, so that a misspelt method is undefined. */
+export function createStub<S extends Service>(service: S, maker: StubMakerOptions): Stub<S> {
+  const stub: Record<string, unknown> = {}
+  for (const [name, method] of Object.entries(service.methods))
+    stub[name] = stubMethod(service, name, { ...maker, method })
+  return Object.freeze(stub) as Stub<S> // one function per method of S
+}
+
+function stubMethod(service: Service, name: string, maker: StubMakerOptions & { readonly method: AnyMethod }): unknown {
+  const { core, caller, options } = maker
+  const queue = queueOf(service, options.group)
+  const method: StubMethod = {
+    service: service.name,
+    method: name,
+    queue,
+    queueName: queueName(core.namespace, queue),
+    facts: factsOf(maker.method),
+    encoding: service.encoding,
+    version: service.version,
+    stub: options,
+  }
+
+  const send = (input?: unknown, options: SendOptions = {}): Promise<Receipt> =>
+    new Promise((resolve, reject) => {
+      const state = caller.make(method, {
+        kind: 'send',
+        input,
+        options,
+        onSettled: (end) => (end.status === 'ok' ? resolve({ id: state.id }) : reject(end.error)),
+      })
+    })
+  const sending = {
+    send,
+    sendMany: (inputs: Inputs, options: BulkOptions<SendOptions> = {}) => sendMany(inputs, options, send),
+  }
+  if (method.facts.kind === 'oneWay') return Object.freeze(sending)
+
+  const call = (input?: unknown, options: CallOptions = {}): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      caller.make(method, {
+        kind: 'call',
+        input,
+        options,
+        onSettled: (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error)),
+      })
+    })
+  const start = (input?: unknown, options: CallOptions = {}): Call<unknown> =>
+    startCall({
+      start: (onSettled, onProgress) => caller.make(method, { kind: 'call', input, options, onSettled, onProgress }),
+      cancel: maker.cancel,
+    })
+  return Object.freeze(
+    Object.assign(call, sending, {
+      start,
+      map: (inputs: Inputs, options: BulkOptions<CallOptions> & { readonly ordered?: boolean | undefined } = {}) =>
+        mapCalls(inputs, options, start),
+      isDeclaredError: (error: unknown): boolean =>
+        error instanceof DeclaredError && Object.hasOwn(method.facts.errors ?? {}, error.code),
+    }),
+  )
+}
+
+type Inputs = Iterable<unknown> | AsyncIterable<unknown>

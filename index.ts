@@ -1,0 +1,12 @@
+// For users: the whole public API.
+export * from './contract/index.ts'
+export { connect } from './broker-adapters/connect.ts'
+export type { Broker, BrokerState, ConnectOptions, LogLine } from './broker-adapters/broker.ts'
+export type { AdapterFactory, Capabilities, LetterFilter, QueueStats } from './broker-adapters/adapter.ts'
+export { createClient } from './client/create-client.ts'
+export type * from './client/types.ts'
+export { BrokerError, CallError, ConfigError, DeclaredError, RemoteError, ReplytoError } from './protocol/errors.ts'
+export type { CallFacts, Executed, Issue, Stage } from './protocol/errors.ts'
+export { ERROR_CODES } from './protocol/error-codes.ts'
+export type { Counters } from './protocol/counters.ts'
+export type { Middleware, MiddlewareCall } from './protocol/middleware.ts'
