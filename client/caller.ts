@@ -65,6 +65,7 @@ export function createCaller({
       onSettled(ended, end) {
         unlink?.()
         onSettled(ended)
+        ended.answer(end) // a middleware that waits for the answer goes on, whatever ended the call
         request.onSettled(end)
       },
     })

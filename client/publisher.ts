@@ -39,7 +39,8 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
   function publish(state: CallState, method: StubMethod, request: PublishRequest): void {
     try {
       const body = encodeInput(state, method, request.input)
-      state.onReply = (reply) => onReply(state, method, { reply, onProgress: request.onProgress })
+      if (state.kind === 'call')
+        state.onReply = (reply) => onReply(state, method, { reply, onProgress: request.onProgress })
       const message = toMessage(state, method, { ...request, body })
       if (state.failFast)
         void checkBroker(state).then((error) =>
