@@ -111,15 +111,15 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
     if (state === 'up' || state === 'blocked') lastUpAt = monotonicMs()
     if (state === next) return
     state = next
-    for (const listener of [...listeners]) listener(next)
+    for (const listener of listeners) listener(next)
   }
 
   /** Workers first: their handlers' nested calls still need the clients. */
   async function closeAll({ graceMs }: { readonly graceMs: number }): Promise<void> {
     const endsAt = monotonicMs() + graceMs
     const left = (): { graceMs: number } => ({ graceMs: Math.max(0, endsAt - monotonicMs()) })
-    await Promise.all([...users.worker].map((close) => close({ graceMs })))
-    await Promise.all([...users.client].map((close) => close(left())))
+    await Promise.all(Array.from(users.worker, (close) => close({ graceMs })))
+    await Promise.all(Array.from(users.client, (close) => close(left())))
     gate.reject(new CallError('CLOSED', `the broker ${target.url} was closed`))
     connected = undefined
     await adapter?.stop()
@@ -182,8 +182,11 @@ interface Gate<T> {
 }
 
 function createGate<T>(): Gate<T> {
-  let gate: Omit<Gate<T>, 'promise'> | undefined
-  const promise = new Promise<T>((resolve, reject) => (gate = { resolve, reject }))
-  if (gate === undefined) throw new Error('a promise calls its executor at once')
-  return { promise, ...(gate as Omit<Gate<T>, 'promise'>) } // assigned in the executor, which the compiler does not see
+  let resolve: (value: T) => void = () => {}
+  let reject: (error: Error) => void = () => {}
+  const promise = new Promise<T>((onValue, onError) => {
+    resolve = onValue
+    reject = onError
+  })
+  return { promise, resolve, reject }
 }

@@ -33,7 +33,7 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
   if (problem !== undefined) throw new ConfigError(`the name of a client ${problem}`)
   const validate = options.validate ?? CLIENT_DEFAULTS.validate
   if (!['both', 'receiver', 'off'].includes(validate))
-    throw new ConfigError(`validate must be 'both', 'receiver' or 'off'; got ${String(validate)}`)
+    throw new ConfigError(`validate must be 'both', 'receiver' or 'off'; got ${validate}`)
   const middleware = options.middleware ?? []
   if (!Array.isArray(middleware) || middleware.some((layer) => typeof layer !== 'function'))
     throw new ConfigError('middleware must be an array of functions (call, next) => Promise')

@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { messageOf } from '../protocol/errors.ts'
 import type { Schema } from './types.ts'
 
 export type Checked =
@@ -12,7 +13,7 @@ export function checkValue(schema: Schema | undefined, value: unknown): Checked 
   if (schema === undefined) return { value }
   try {
     const result = schema['~standard'].validate(value)
-    return result instanceof Promise ? result.then(toChecked, thrownIssue) : toChecked(result)
+    return result instanceof Promise ? result.then(toChecked).catch(thrownIssue) : toChecked(result)
   } catch (error) {
     return thrownIssue(error)
   }
@@ -23,5 +24,5 @@ function toChecked(result: StandardSchemaV1.Result<unknown>): Checked {
 }
 
 function thrownIssue(error: unknown): Checked {
-  return { issues: [{ message: `the schema itself threw: ${error instanceof Error ? error.message : String(error)}` }] }
+  return { issues: [{ message: `the schema itself threw: ${messageOf(error)}` }] }
 }

@@ -23,6 +23,8 @@ export function defineService<const Name extends string, Methods extends Record<
 ): Service<Name, Methods> {
   const problem = nameProblem(name)
   if (problem !== undefined) throw new ConfigError(`the name of a service ${problem}`)
+  if (!isObject(definition) || !isObject(definition.methods))
+    throw new ConfigError(`service '${name}' must be defined by { methods: { … } }`)
   const version = definition.version ?? '1.0.0'
   if (majorOf(version) === undefined)
     throw new ConfigError(`service '${name}': version must be like '1.4.2'; got ${JSON.stringify(version)}`)
@@ -34,6 +36,9 @@ export function defineService<const Name extends string, Methods extends Record<
   for (const [method, value] of methods) checkMethod(`method '${name}.${method}'`, method, value)
   return deepFreeze({ '~replyto': 1, name, version, encoding, methods: { ...definition.methods } })
 }
+
+/** What travels whole and prints well. */
+const ERROR_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,63}$/
 
 function checkMethod(subject: string, name: string, value: unknown): void {
   const problem = methodNameProblem(name)
@@ -49,6 +54,10 @@ function checkMethod(subject: string, name: string, value: unknown): void {
     if (isErrorCode(code))
       throw new ConfigError(
         `${subject} declares the error ${code}, which is a code of the library: choose another name`,
+      )
+    if (!ERROR_NAME.test(code))
+      throw new ConfigError(
+        `${subject}: the name of an error must be 1 to 64 of A-Z, a-z, 0-9, '_', '.' and '-', beginning with a letter; got ${JSON.stringify(code.slice(0, 80))}`,
       )
     checkSchema(`${subject}: error ${code}`, schema)
   }

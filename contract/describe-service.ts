@@ -51,9 +51,7 @@ function describeMethod(facts: ReturnType<typeof factsOf>): MethodDescription {
     ...(output && { output: describeSchema(output) }),
     ...(progress && { progress: describeSchema(progress) }),
     ...(errors && {
-      errors: Object.fromEntries(
-        Object.entries(errors).map(([code, schema]) => [code, describeSchema(schema)]),
-      ),
+      errors: Object.fromEntries(Object.entries(errors).map(([code, schema]) => [code, describeSchema(schema)])),
     }),
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),

@@ -37,7 +37,7 @@ export function method<
 
 /** The run-time side of a method, whichever copy of the package made it. */
 export function factsOf(method: AnyMethod): MethodFacts {
-  return method as MethodFacts // made by `method`, checked by `defineService`
+  return method // made by `method`, checked by `defineService`
 }
 
 /** A schema without checks: only a type. */

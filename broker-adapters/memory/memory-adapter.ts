@@ -60,7 +60,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     },
 
     async stop() {
-      for (const cleanup of [...cleanups]) cleanup()
+      for (const cleanup of cleanups) cleanup()
       cleanups.clear()
     },
 
@@ -194,7 +194,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       const queue = queueOf(ref)
       return {
         async *list(filter = {}) {
-          for (const letter of [...queue.dead.values()]) if (fits(letter, filter, now())) yield letter
+          for (const letter of queue.dead.values()) if (fits(letter, filter, now())) yield letter
         },
         async purge(filter) {
           const doomed = [...queue.dead.values()].filter((letter) => fits(letter, filter, now()))
