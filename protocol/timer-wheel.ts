@@ -13,6 +13,8 @@ export interface TimerWheel {
 }
 
 const SLOTS = 1024
+/** Node takes a longer delay for 1 ms, with a warning. */
+const MAX_SLEEP_MS = 2_147_483_647
 
 /**
  * A hashed timing wheel (Varghese and Lauck, 1987): slot = tick mod 1024, each slot a set. It sleeps until the next slot
@@ -24,16 +26,18 @@ export function createTimerWheel({ granularityMs = 10 }: { readonly granularityM
   let isClosed = false
   /** The last tick whose slot was emptied of what was due. */
   let doneTick = Math.floor(monotonicMs() / granularityMs)
+  /** While slots are emptied: what is scheduled meanwhile comes after them, in a slot that is not behind already. */
+  let wakeTick: number | undefined
   let sleeper: NodeJS.Timeout | undefined
   let wakesAtTick = Infinity
 
   return {
     schedule(at, fire) {
-      const tick = Math.max(Math.ceil(at / granularityMs), doneTick + 1)
+      const tick = Math.max(Math.ceil(at / granularityMs), (wakeTick ?? doneTick) + 1)
       const slot = slots[tick % SLOTS]
       const entry: Entry = { tick, fire }
       if (slot !== undefined && !isClosed) {
-        if (size === 0) doneTick = Math.max(doneTick, Math.min(tick - 1, currentTick()))
+        if (size === 0 && wakeTick === undefined) doneTick = Math.max(doneTick, Math.min(tick - 1, currentTick()))
         slot.add(entry)
         size++
         if (tick < wakesAtTick) sleepUntil(tick)
@@ -60,16 +64,22 @@ export function createTimerWheel({ granularityMs = 10 }: { readonly granularityM
   function sleepUntil(tick: number): void {
     clearTimeout(sleeper)
     wakesAtTick = tick
-    sleeper = setTimeout(wake, Math.max(1, Math.ceil(tick * granularityMs - monotonicMs())))
+    const delayMs = Math.ceil(tick * granularityMs - monotonicMs())
+    sleeper = setTimeout(wake, Math.min(Math.max(1, delayMs), MAX_SLEEP_MS))
   }
 
   function wake(): void {
     wakesAtTick = Infinity
     const now = currentTick()
-    // After a long pause (a blocked event loop) each slot is looked at once, not once per missed revolution.
-    for (let tick = Math.max(doneTick + 1, now - SLOTS + 1); tick <= now; tick++) fireSlot(tick, now)
-    doneTick = Math.max(doneTick, now)
-    if (size > 0 && !isClosed) sleepUntil(nextFilledTick())
+    wakeTick = now
+    try {
+      // After a long pause (a blocked event loop) each slot is looked at once, not once per missed revolution.
+      for (let tick = Math.max(doneTick + 1, now - SLOTS + 1); tick <= now; tick++) fireSlot(tick, now)
+      doneTick = Math.max(doneTick, now)
+    } finally {
+      wakeTick = undefined
+      if (size > 0 && !isClosed) sleepUntil(nextFilledTick()) // also behind one that threw: the others' turn comes
+    }
   }
 
   function fireSlot(tick: number, now: number): void {
