@@ -50,10 +50,13 @@ export abstract class ReplytoError extends Error implements CallFacts {
   readonly callId: string
   readonly attempts: number
   readonly elapsedMs: number
-  readonly issues?: readonly Issue[] | undefined
+  declare readonly issues?: readonly Issue[] | undefined
 
   constructor(brand: ErrorClass, code: string, text: string, retryable: boolean, details: ErrorDetails) {
-    super(`[${code}] ${text}${describeCall(details)}`, 'cause' in details ? { cause: details.cause } : undefined)
+    super(
+      `[${code}] ${text}${describeCall(details)}`,
+      details.cause === undefined ? undefined : { cause: details.cause },
+    )
     this['~replyto'] = brand
     this.executed = details.executed ?? 'no'
     this.stage = details.stage ?? 'outbox'
@@ -65,17 +68,23 @@ export abstract class ReplytoError extends Error implements CallFacts {
     this.attempts = details.attempts ?? 0
     this.elapsedMs = details.elapsedMs ?? 0
     if (details.issues !== undefined) this.issues = details.issues
-    hideBrand(this)
+    hideEmpty(this, details)
   }
 
+  /** Which class was asked for; the class's own name does not survive minifiers. */
+  static readonly '~class': string = 'ReplytoError'
+
   static override [Symbol.hasInstance](value: unknown): boolean {
+    if (!Object.hasOwn(this, '~class')) return Function.prototype[Symbol.hasInstance].call(this, value) // a user's subclass
     const brand = brandOf(value)
-    return brand !== undefined && (this.name === 'ReplytoError' || this.name === brand || isDeclared(this, value))
+    if (brand === undefined) return false
+    return this['~class'] === 'ReplytoError' || this['~class'] === brand || isDeclared(this['~class'], value)
   }
 }
 
 /** This call failed; the connection is fine. */
 export class CallError extends ReplytoError {
+  static override readonly '~class': string = 'CallError'
   override readonly name = 'CallError'
   readonly code: CodeOf<'CallError'>
   constructor(code: CodeOf<'CallError'>, text: string, details: ErrorDetails = {}) {
@@ -86,6 +95,7 @@ export class CallError extends ReplytoError {
 
 /** A worker answered with a failure. */
 export class RemoteError extends ReplytoError {
+  static override readonly '~class': string = 'RemoteError'
   override readonly name = 'RemoteError'
   readonly code: CodeOf<'RemoteError'>
   constructor(code: CodeOf<'RemoteError'>, text: string, details: ErrorDetails = {}) {
@@ -96,6 +106,7 @@ export class RemoteError extends ReplytoError {
 
 /** The connection or the topology failed. */
 export class BrokerError extends ReplytoError {
+  static override readonly '~class': string = 'BrokerError'
   override readonly name = 'BrokerError'
   readonly code: CodeOf<'BrokerError'>
   constructor(code: CodeOf<'BrokerError'>, text: string, details: ErrorDetails = {}) {
@@ -106,6 +117,7 @@ export class BrokerError extends ReplytoError {
 
 /** Your code or options are wrong; thrown synchronously where it can be. */
 export class ConfigError extends ReplytoError {
+  static override readonly '~class': string = 'ConfigError'
   override readonly name = 'ConfigError'
   readonly code = 'CONFIG'
   constructor(text: string, details: ErrorDetails = {}) {
@@ -115,6 +127,7 @@ export class ConfigError extends ReplytoError {
 
 /** An error that the contract declares, made by `ctx.fail` and rebuilt at the caller with its typed data. */
 export class DeclaredError<Code extends string = string, Data = unknown> extends ReplytoError {
+  static override readonly '~class': string = 'DeclaredError'
   override readonly name = 'DeclaredError'
   readonly code: Code
   readonly data: Data
@@ -167,11 +180,16 @@ function brandOf(value: unknown): string | undefined {
   return typeof value['~replyto'] === 'string' ? value['~replyto'] : undefined
 }
 
-function isDeclared(asked: { readonly name: string }, value: unknown): boolean {
-  return asked.name === 'DeclaredError' && value instanceof Error && value.name === 'DeclaredError'
+function isDeclared(asked: string, value: unknown): boolean {
+  return asked === 'DeclaredError' && value instanceof Error && value.name === 'DeclaredError'
 }
 
-/** Keeps the brand out of console output; it stays readable. */
-function hideBrand(error: ReplytoError): void {
+const FACTS = ['executed', 'stage', 'service', 'method', 'queue', 'callId', 'attempts', 'elapsedMs'] as const
+
+/** Keeps the brand and what is not known out of console output; they stay readable. */
+function hideEmpty(error: ReplytoError, details: ErrorDetails): void {
   Object.defineProperty(error, '~replyto', { enumerable: false })
+  for (const fact of FACTS) {
+    if (details[fact] === undefined) Object.defineProperty(error, fact, { enumerable: false })
+  }
 }
