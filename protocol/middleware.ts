@@ -23,15 +23,15 @@ export interface MiddlewareCall {
  */
 export type Middleware = (call: MiddlewareCall, next: () => Promise<unknown>) => Promise<unknown>
 
-/** Folds the list from the right around `core`. */
+/** Folds the list from the right around `core`. Rejects where a middleware throws before it gives its promise. */
 export function runMiddleware(
   middleware: readonly Middleware[],
   call: MiddlewareCall,
   core: () => Promise<unknown>,
 ): Promise<unknown> {
-  const run = (index: number): Promise<unknown> => {
+  const run = async (index: number): Promise<unknown> => {
     const layer = middleware[index]
     return layer === undefined ? core() : layer(call, () => run(index + 1))
   }
-  return run(0)
+  return middleware.length === 0 ? core() : run(0)
 }
