@@ -18,9 +18,14 @@ export function methodNameProblem(name: string): string | undefined {
     : `must be 1 to 64 of A-Z, a-z, 0-9 and '_', not beginning with a digit; got ${quote(name)}`
 }
 
-/** `1.4.2` → `v1`, `0.3.1` → `v0-3`: what may change without breaking callers stays in one queue. */
+const VERSION = /^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(?:0|[1-9]\d{0,5})(?:[-+][0-9A-Za-z.+-]+)?$/
+
+/**
+ * `1.4.2` → `v1`, `0.3.1` → `v0-3`: what may change without breaking callers stays in one queue. Undefined for what is no
+ * version: https://semver.org has no leading zeros, which would make two queues of one major.
+ */
 export function majorOf(version: string): string | undefined {
-  const parts = /^(\d{1,6})\.(\d{1,6})\.(\d{1,6})(?:[-+][0-9A-Za-z.+-]*)?$/.exec(version)
+  const parts = VERSION.exec(version)
   if (parts === null) return undefined
   return parts[1] === '0' ? `v0-${parts[2]}` : `v${parts[1]}`
 }
