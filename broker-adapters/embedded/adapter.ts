@@ -1,0 +1,281 @@
+import { randomUUID } from 'node:crypto'
+import { BrokerError, messageOf } from '../../protocol/errors.ts'
+import { isFinalReply, type Message, type QueueRef, type Reply } from '../../protocol/message.ts'
+import { queueName } from '../../protocol/queue-names.ts'
+import type { AdapterContext, BrokerAdapter, PublishOutcome, QueueStats } from '../adapter.ts'
+import { createAsk, type Ask } from './ask.ts'
+import { createDeliveries, type Deliveries } from './deliveries.ts'
+import { encodeMessage, encodeReply } from './envelope.ts'
+import { listLetters, purgeLetters } from './letters.ts'
+import { createLink, type Link } from './link.ts'
+import { createListeners, type Listeners } from './listeners.ts'
+import type { ResolvedEmbeddedOptions } from './options.ts'
+import { DEDUPE_MS } from './recent-ids.ts'
+import { createReplyInboxes, type ReplyInboxes } from './reply-inboxes.ts'
+import { createStandingSet, type StandingSet } from './standing.ts'
+import { OP, PUBLISH_STATUS, REPLY_STATUS, type FrameReader } from './wire.ts'
+
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+/** What there is from `start` to `stop`. */
+interface Running {
+  readonly context: AdapterContext
+  readonly link: Link
+  readonly ask: Ask
+  readonly standings: StandingSet
+  readonly deliveries: Deliveries
+  readonly inboxes: ReplyInboxes
+  readonly listeners: Listeners
+  readonly isUp: () => boolean
+}
+
+/** The embedded broker: a directory, of which one process at a time keeps the queues for all. */
+export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerAdapter {
+  let running: Running | undefined
+  let started: Promise<void> | undefined
+  let stopped: Promise<void> | undefined
+  const declared = new Map<string, Promise<void>>()
+
+  function current(): Running {
+    if (running === undefined) throw new BrokerError('BROKER_UNAVAILABLE', `file:${options.dir} is not started`)
+    return running
+  }
+  function nameOf(queue: QueueRef): string {
+    return queueName(current().context.namespace, queue)
+  }
+
+  return {
+    capabilities: {
+      removesQueued: true,
+      provesFirstDelivery: true,
+      knowsGone: true,
+      dedupeMs: DEDUPE_MS,
+      ackTimeoutMs: undefined,
+      recoveryMs: 0,
+      maxMessageBytes: MAX_MESSAGE_BYTES,
+      storedMeans: options.durability === 'disk' ? 'disk' : 'page cache',
+    },
+    start(context) {
+      started ??= (() => {
+        running = assemble(options, context)
+        return running.link.start()
+      })()
+      return started
+    },
+    stop() {
+      stopped ??= stop(running)
+      return stopped
+    },
+    async declare(queue) {
+      const name = nameOf(queue)
+      const { ask, standings } = current()
+      const ready =
+        declared.get(name) ?? standings.add({ establish: () => ask(OP.DECLARE, (writer) => writer.str(name), nothing) })
+      declared.set(name, ready)
+      await ready
+    },
+    publish: (queue, messages) => publish(current(), nameOf(queue), messages),
+    async consume(queue, { prefetch }, onDelivery) {
+      return current().deliveries.consume(nameOf(queue), prefetch, onDelivery)
+    },
+    async openInbox(inboxOptions, onReply) {
+      const { context, inboxes } = current()
+      const address = `${context.namespace}.i.${context.processId}.${randomUUID().slice(0, 8)}`
+      return inboxes.open(address, inboxOptions, onReply)
+    },
+    reply: (address, replies) => reply(current(), address, replies),
+    async remove(queue, id) {
+      const name = nameOf(queue)
+      return (await current().ask(OP.REMOVE, (writer) => writer.str(name).str(id), readNumber)) === 1
+    },
+    async park(queue, message, { code, reason, attempts }) {
+      const name = nameOf(queue)
+      const blob = encodeMessage(message)
+      await current().ask(
+        OP.PARK,
+        (writer) => writer.str(name).str(message.id).str(code).str(reason).u32(attempts).bytes(blob),
+        nothing,
+      )
+    },
+    broadcast(topic, body) {
+      const { context, listeners } = current()
+      listeners.send(`${context.namespace}.${topic}`, body)
+    },
+    async onBroadcast(topic, listener) {
+      const { context, listeners } = current()
+      return listeners.listen(`${context.namespace}.${topic}`, listener)
+    },
+    async stats(queue) {
+      const name = nameOf(queue)
+      return current().ask(OP.STATS, (writer) => writer.str(name), readStats)
+    },
+    async purge(queue, what) {
+      const name = nameOf(queue)
+      return current().ask(OP.PURGE, (writer) => writer.str(name).str(what), readNumber)
+    },
+    deadLetters(queue) {
+      const name = nameOf(queue)
+      const { ask } = current()
+      return {
+        list: (filter) => listLetters(ask, name, filter ?? {}),
+        purge: (filter) => purgeLetters(ask, name, filter),
+      }
+    },
+  }
+}
+
+function assemble(options: ResolvedEmbeddedOptions, context: AdapterContext): Running {
+  let isUp = false
+  const guard = (what: string, run: () => void): void => {
+    try {
+      run()
+    } catch (error) {
+      context.log('error', 'EMBEDDED_CALLBACK', `${what} threw: ${messageOf(error)}`)
+    }
+  }
+  const link = createLink({
+    options,
+    session: randomUUID(),
+    log: context.log,
+    onFrame,
+    async onConnected() {
+      // All at once, in this order on the wire: consumers resume what they held, then the rest goes back.
+      const established = standings.establishAll()
+      link.writer.begin(OP.RESUMED).end()
+      link.flushSoon()
+      await established
+      deliveries.onEstablished()
+    },
+    onDisconnected() {
+      isUp = false
+      deliveries.onDisconnected()
+    },
+    onUp() {
+      isUp = true
+      guard('onState', () => context.onState('up'))
+    },
+    onDown: (why) => guard('onState', () => context.onState('down', why)),
+    onRefused: (why) => guard('onState', () => context.onState('refused', why)),
+    beforeFlush() {
+      deliveries.writeCollected(link.writer)
+      inboxes.writeCollected(link.writer)
+    },
+  })
+  const ask = createAsk(link, () => `file:${options.dir}`)
+  const standings = createStandingSet(() => link.isConnected)
+  const parts = { link, ask, standings, guard }
+  const deliveries = createDeliveries(parts)
+  const inboxes = createReplyInboxes(parts)
+  const listeners = createListeners(parts)
+
+  function onFrame(op: number, fields: FrameReader): void {
+    if (op === OP.DELIVER) deliveries.onDeliver(fields)
+    else if (op === OP.REPLIED) inboxes.onReplied(fields)
+    else if (op === OP.BROADCAST) listeners.onBroadcast(fields)
+  }
+  return { context, link, ask, standings, deliveries, inboxes, listeners, isUp: () => isUp }
+}
+
+/** In order: what was settled reaches the hub, the connection ends, waiting promises end, a hub of this process hands over. */
+async function stop(running: Running | undefined): Promise<void> {
+  if (running === undefined) return
+  running.standings.stop()
+  await running.link.stop()
+  running.deliveries.stop()
+}
+
+async function publish(
+  { link, isUp }: Running,
+  queue: string,
+  messages: readonly Message[],
+): Promise<readonly PublishOutcome[]> {
+  if (!isUp()) return messages.map(() => ({ status: 'notSent' }))
+  const blobs = messages.map((message) => encodeMessage(message))
+  const sent = messages.filter((_, index) => !isTooLarge(blobs[index]))
+  if (sent.length === 0) return messages.map(() => ({ status: 'tooLarge' }))
+  const outcomes = await new Promise<readonly PublishOutcome[]>((resolve) => {
+    const seq = link.expect({
+      onAnswer: (fields) => resolve(readOutcomes(fields)),
+      onLost: () => resolve(sent.map(() => ({ status: 'unknown' }))),
+    })
+    const writer = link.writer.begin(OP.PUBLISH).u32(seq).str(queue).u32(sent.length)
+    for (const [index, message] of messages.entries()) {
+      const blob = blobs[index]
+      if (blob === undefined || isTooLarge(blob)) continue
+      writer.str(message.id).str(message.headers['rt-replay'] ?? '')
+      writer
+        .num(message.delayMs ?? 0)
+        .num(message.expiresInMs ?? 0)
+        .bytes(blob)
+    }
+    writer.end()
+    link.flushSoon()
+  })
+  if (sent.length === messages.length) return outcomes
+  const next = outcomes.values()
+  return blobs.map((blob) => (isTooLarge(blob) ? { status: 'tooLarge' } : (next.next().value ?? { status: 'unknown' })))
+}
+
+function isTooLarge(blob: Uint8Array | undefined): boolean {
+  return blob !== undefined && blob.length > MAX_MESSAGE_BYTES
+}
+
+const STORED: PublishOutcome = Object.freeze({ status: 'stored' })
+
+function readOutcomes(fields: FrameReader): PublishOutcome[] {
+  const statuses = fields.view()
+  const reason = fields.str()
+  const outcomes: PublishOutcome[] = []
+  for (const number of statuses) {
+    const status = PUBLISH_STATUS[number] ?? 'unknown'
+    if (status === 'stored') outcomes.push(STORED)
+    else outcomes.push(status === 'refused' ? { status, reason } : { status })
+  }
+  return outcomes
+}
+
+async function reply(
+  { link, deliveries, isUp }: Running,
+  address: string,
+  replies: readonly Reply[],
+): Promise<readonly ('stored' | 'gone' | 'unknown')[]> {
+  if (!isUp()) return replies.map(() => 'unknown')
+  return new Promise((resolve) => {
+    const seq = link.expect({
+      onAnswer(fields) {
+        const statuses = fields.view()
+        resolve(replies.map(({ correlationId }, index) => readReplyStatus(deliveries, correlationId, statuses[index])))
+      },
+      onLost: () => resolve(replies.map(() => 'unknown')),
+    })
+    const writer = link.writer.begin(OP.REPLY).u32(seq).str(address).u32(replies.length)
+    for (const one of replies)
+      writer
+        .str(one.correlationId)
+        .u8(isFinalReply(one.type) ? 1 : 0)
+        .bytes(encodeReply(one))
+    writer.end()
+    link.flushSoon()
+  })
+}
+
+function readReplyStatus(
+  deliveries: Deliveries,
+  correlationId: string,
+  number: number | undefined,
+): 'stored' | 'gone' | 'unknown' {
+  const status = number === undefined ? undefined : REPLY_STATUS[number]
+  if (status !== 'settled') return status ?? 'unknown'
+  deliveries.onSettledByReply(correlationId)
+  return 'stored'
+}
+
+function readNumber(fields: FrameReader): number {
+  return fields.u32()
+}
+
+function readStats(fields: FrameReader): QueueStats {
+  return JSON.parse(fields.str()) as QueueStats // the hub's statsOf
+}
+
+function nothing(): void {}

@@ -1,0 +1,252 @@
+import { createDueHeap } from './due-heap.ts'
+import type { GroupCommit } from './group-commit.ts'
+import type { HubConnection } from './hub-connection.ts'
+import { createHubQueue, type Entry, type HubQueue, type HubSubscription } from './hub-queue.ts'
+import type { Journal } from './journal.ts'
+import { blobOfMessage, encodeMessageRecord, keyOf, type MessageRecord } from './records.ts'
+import type { Store } from './store.ts'
+import { OP } from './wire.ts'
+
+/** The messages of all queues: their states, and the hand-overs. */
+export interface HubMessages {
+  readonly queues: Map<string, HubQueue>
+  readonly entries: Map<number, Entry>
+  makeQueue(name: string, number: number): HubQueue
+  /** Begins to store it; undefined: it is stored or finished already. It is in its queue after the commit. */
+  add(queue: HubQueue, fields: NewMessage): Entry | undefined
+  /** From the store, at start. */
+  load(sequence: number, record: Buffer, fields: MessageRecord): Entry | undefined
+  /** In its place: ready or delayed. */
+  place(entry: Entry): void
+  /** The entry, if this connection holds this very hand-over. */
+  heldBy(connection: HubConnection, sequence: number, grant: number): Entry | undefined
+  /** Begins to remove it for good; `sometime`: nobody waits for that. */
+  settle(entry: Entry, how: 'soon' | 'sometime', isFinished?: boolean): void
+  giveBack(entry: Entry): void
+  /** Leases it again to who had it under the last hub, or lost its connection and came back in time. */
+  resume(subscription: HubSubscription, sequence: number, grant: number): boolean
+  markDirty(queue: HubQueue): void
+  /** Hands out what can be; true: something was written to connections. */
+  handOut(): boolean
+  hasDirty(): boolean
+  /** Moves what is due; when to come again. */
+  releaseDue(now: number): number | undefined
+  record(entry: Entry): Buffer | undefined
+  addBytes(bytes: number): void
+  readonly storedBytes: number
+}
+
+export interface NewMessage {
+  readonly id: string
+  readonly generation: string
+  readonly dueAt: number
+  readonly expiresAt: number
+  readonly blob: Uint8Array
+  /** A retry: the entry of the same id that it takes the place of. */
+  readonly replaces?: Entry
+}
+
+/** Bodies beyond this stay in the store only. */
+const MEMORY_BYTES = 64 * 1024 * 1024
+
+export function createHubMessages(options: {
+  readonly store: Store
+  readonly commit: GroupCommit
+  readonly journal: () => Journal
+  readonly nextSequence: () => number
+  readonly now: () => number
+  readonly markWritten: (connection: HubConnection) => void
+}): HubMessages {
+  const { store, commit, now } = options
+  const queues = new Map<string, HubQueue>()
+  const byNumber = new Map<number, HubQueue>()
+  const entries = new Map<number, Entry>()
+  const due = createDueHeap()
+  const dirty = new Set<HubQueue>()
+  let storedBytes = 0
+  let memoryBytes = 0
+
+  function remember(queue: HubQueue, sequence: number, record: Buffer, fields: Omit<NewMessage, 'blob'>): Entry {
+    const isInMemory = memoryBytes + record.length <= MEMORY_BYTES
+    if (isInMemory) memoryBytes += record.length
+    storedBytes += record.length
+    const entry: Entry = {
+      sequence,
+      id: fields.id,
+      key: keyOf(fields.id, fields.generation),
+      queue,
+      bytes: record.length,
+      record: isInMemory ? record : undefined,
+      order: sequence,
+      grants: 0,
+      session: 0,
+      dueAt: fields.dueAt,
+      expiresAt: fields.expiresAt,
+      state: 'storing',
+      holder: undefined,
+    }
+    entries.set(sequence, entry)
+    queue.byId.set(entry.id, entry)
+    return entry
+  }
+  function forget(entry: Entry): void {
+    entry.state = 'gone'
+    entries.delete(entry.sequence)
+    if (entry.queue.byId.get(entry.id) === entry) entry.queue.byId.delete(entry.id)
+    storedBytes -= entry.bytes
+    if (entry.record !== undefined) memoryBytes -= entry.bytes
+    entry.record = undefined
+  }
+  function letGo(entry: Entry): void {
+    const { holder } = entry
+    if (holder === undefined) return
+    entry.holder = undefined
+    holder.held--
+    holder.connection.held.delete(entry)
+    if (holder.connection.heldById.get(entry.id) === entry) holder.connection.heldById.delete(entry.id)
+    dirty.add(entry.queue)
+  }
+  function place(entry: Entry): void {
+    if (entry.dueAt > now()) {
+      entry.queue.addDelayed(entry)
+      due.add(entry)
+      return
+    }
+    entry.queue.addReady(entry)
+    dirty.add(entry.queue)
+  }
+  function settle(entry: Entry, how: 'soon' | 'sometime', isFinished = true): void {
+    if (entry.state === 'settling' || entry.state === 'gone') return
+    entry.queue.withdraw(entry)
+    letGo(entry)
+    entry.state = 'settling'
+    commit.remove('messages', entry.sequence)
+    const done = (): void => {
+      if (isFinished) {
+        const at = now()
+        entry.queue.finished.add(entry.key, at)
+        options.journal().finished(entry.queue.number, entry.key, at)
+      }
+      forget(entry)
+    }
+    if (how === 'soon') commit.afterwards(done)
+    else commit.afterwardsSometime(done)
+  }
+  function lease(entry: Entry, subscription: HubSubscription): void {
+    entry.state = 'leased'
+    entry.holder = subscription
+    entry.session = subscription.connection.session
+    subscription.held++
+    subscription.connection.held.add(entry)
+    subscription.connection.heldById.set(entry.id, entry)
+  }
+  function handOver(entry: Entry, subscription: HubSubscription): void {
+    const { connection } = subscription
+    const record = recordOf(entry)
+    if (record === undefined) return settle(entry, 'sometime')
+    lease(entry, subscription)
+    entry.grants++
+    options.journal().grant(entry.sequence, entry.grants, connection.session)
+    connection.writer
+      .begin(OP.DELIVER)
+      .u32(subscription.number)
+      .num(entry.sequence)
+      .u32(entry.grants)
+      .str(entry.id)
+      .bytes(blobOfMessage(record))
+      .end()
+    options.markWritten(connection)
+  }
+  function recordOf(entry: Entry): Buffer | undefined {
+    return entry.record ?? store.read('messages', entry.sequence)
+  }
+  function handOutOf(queue: HubQueue, at: number): boolean {
+    let isWritten = false
+    while (queue.readyCount > 0) {
+      const subscription = queue.pickSubscription()
+      if (subscription === undefined) return isWritten
+      const entry = queue.takeNext()
+      if (entry === undefined) return isWritten
+      if (entry.expiresAt !== 0 && entry.expiresAt <= at) {
+        entry.state = 'leased'
+        settle(entry, 'sometime', false)
+        continue
+      }
+      handOver(entry, subscription)
+      isWritten = true
+    }
+    return isWritten
+  }
+
+  return {
+    queues,
+    entries,
+    makeQueue(name, number) {
+      const queue = createHubQueue(name, number)
+      queues.set(name, queue)
+      byNumber.set(number, queue)
+      return queue
+    },
+    add(queue, fields) {
+      if (fields.replaces === undefined) {
+        if (queue.byId.has(fields.id)) return undefined
+        if (queue.finished.has(keyOf(fields.id, fields.generation), now())) return undefined
+      }
+      const sequence = options.nextSequence()
+      const record = encodeMessageRecord({ queue: queue.number, ...fields }, fields.blob)
+      commit.put('messages', sequence, record)
+      return remember(queue, sequence, record, fields)
+    },
+    load(sequence, record, fields) {
+      const queue = byNumber.get(fields.queue)
+      return queue === undefined ? undefined : remember(queue, sequence, record, fields)
+    },
+    place,
+    heldBy(connection, sequence, grant) {
+      const entry = entries.get(sequence)
+      if (entry?.state !== 'leased' || entry.grants !== grant) return undefined
+      return entry.holder?.connection === connection ? entry : undefined
+    },
+    settle,
+    giveBack(entry) {
+      letGo(entry)
+      entry.queue.giveBack(entry)
+      dirty.add(entry.queue)
+    },
+    resume(subscription, sequence, grant) {
+      const entry = entries.get(sequence)
+      if (entry === undefined || entry.queue !== subscription.queue) return false
+      if (entry.grants !== grant || entry.session !== subscription.connection.session) return false
+      if (entry.state !== 'grace' && entry.state !== 'ready') return false
+      entry.queue.withdraw(entry)
+      lease(entry, subscription)
+      return true
+    },
+    markDirty: (queue) => dirty.add(queue),
+    handOut() {
+      const at = now()
+      let isWritten = false
+      for (const queue of dirty) isWritten = handOutOf(queue, at) || isWritten
+      dirty.clear()
+      return isWritten
+    },
+    hasDirty: () => dirty.size > 0,
+    releaseDue(at) {
+      for (let entry = due.take(at); entry !== undefined; entry = due.take(at)) {
+        if (entry.state !== 'delayed') continue
+        entry.queue.withdraw(entry)
+        entry.order = options.nextSequence()
+        entry.queue.addReady(entry)
+        dirty.add(entry.queue)
+      }
+      return due.next()
+    },
+    record: recordOf,
+    addBytes(bytes) {
+      storedBytes += bytes
+    },
+    get storedBytes() {
+      return storedBytes
+    },
+  }
+}

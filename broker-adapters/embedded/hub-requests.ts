@@ -1,0 +1,325 @@
+import type { LetterFilter, QueueStats } from '../adapter.ts'
+import type { GroupCommit } from './group-commit.ts'
+import type { HubConnection } from './hub-connection.ts'
+import type { HubInboxes } from './hub-inboxes.ts'
+import type { HubLetters } from './hub-letters.ts'
+import type { HubMessages } from './hub-messages.ts'
+import type { Entry, HubQueue, HubSubscription } from './hub-queue.ts'
+import type { Topics } from './hub-topics.ts'
+import { blobOfMessage } from './records.ts'
+import { FLOW, OP, PUBLISH_STATUS, type FrameReader } from './wire.ts'
+
+/** What a connected process asks for. Throws RangeError for what is no request. */
+export interface HubRequests {
+  handle(connection: HubConnection, op: number, fields: FrameReader): void
+  /** The connection is gone: what it held goes back, in order, at once. */
+  drop(connection: HubConnection): void
+}
+
+export interface HubRequestsOptions {
+  readonly commit: GroupCommit
+  readonly messages: HubMessages
+  readonly letters: HubLetters
+  readonly inboxes: HubInboxes
+  readonly topics: Topics
+  readonly maxBytes: number
+  readonly freeBytes: () => number
+  readonly now: () => number
+  readonly markWritten: (connection: HubConnection) => void
+}
+
+const STATUS = { stored: 0, unroutable: 1, tooLarge: 2, refused: 3 } as const satisfies Partial<
+  Record<(typeof PUBLISH_STATUS)[number], number>
+>
+/** Publishes are refused below this, so that what is stored can still be settled. */
+const MIN_FREE_BYTES = 16 * 1024 * 1024
+
+type Handler = (connection: HubConnection, fields: FrameReader) => void
+
+export function createHubRequests(options: HubRequestsOptions): HubRequests {
+  const { commit, messages, letters, inboxes, topics, now, markWritten } = options
+
+  function answer(connection: HubConnection, seq: number, number?: number): void {
+    const writer = connection.writer.begin(OP.ANSWER).u32(seq)
+    if (number !== undefined) writer.u32(number)
+    writer.end()
+    markWritten(connection)
+  }
+  function queueOf(name: string): HubQueue | undefined {
+    return messages.queues.get(name)
+  }
+  function refusal(bytes: number): string {
+    if (messages.storedBytes + bytes > options.maxBytes) {
+      return `the directory holds ${messages.storedBytes} bytes, maxBytes is ${options.maxBytes}`
+    }
+    const free = options.freeBytes()
+    return free < MIN_FREE_BYTES ? `the disk has ${free} bytes left` : ''
+  }
+
+  function declare(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    ensureQueue(fields.str())
+    commit.afterwards(() => answer(connection, seq))
+  }
+  function ensureQueue(name: string): HubQueue {
+    const existing = queueOf(name)
+    if (existing !== undefined) return existing
+    const queue = messages.makeQueue(name, messages.queues.size + 1)
+    const value = Buffer.alloc(4)
+    value.writeUInt32BE(queue.number)
+    commit.putName('queues', name, value)
+    return queue
+  }
+
+  function publish(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const queue = queueOf(fields.str())
+    const statuses = new Uint8Array(fields.u32())
+    const added: Entry[] = []
+    let reason = ''
+    const at = now()
+    for (let index = 0; index < statuses.length; index++) {
+      const id = fields.str()
+      const generation = fields.str()
+      const delayMs = fields.num()
+      const expiresInMs = fields.num()
+      const blob = fields.view()
+      const refused = queue === undefined ? '' : refusal(blob.length)
+      if (queue === undefined) statuses[index] = STATUS.unroutable
+      else if (refused !== '') {
+        statuses[index] = STATUS.refused
+        reason = refused
+      } else {
+        const expiresAt = expiresInMs > 0 ? at + expiresInMs : 0
+        const entry = messages.add(queue, { id, generation, dueAt: delayMs > 0 ? at + delayMs : 0, expiresAt, blob })
+        if (entry !== undefined) added.push(entry)
+      }
+    }
+    // A duplicate waits for the commit too: the first copy may be in it.
+    commit.afterwards(() => {
+      for (const entry of added) messages.place(entry)
+      connection.writer.begin(OP.ANSWER).u32(seq).bytes(statuses).str(reason).end()
+      markWritten(connection)
+    })
+  }
+
+  function consume(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const number = fields.u32()
+    const queue = ensureQueue(fields.str())
+    const prefetch = fields.u32()
+    const flow = fields.u8()
+    const isStopped = flow === FLOW.stop
+    const subscription = { connection, number, queue, prefetch, held: 0, isPaused: flow !== FLOW.resume, isStopped }
+    connection.subscriptions.set(number, subscription)
+    if (!isStopped) queue.subscriptions.push(subscription)
+    const kept = new Uint8Array(fields.u32())
+    for (let index = 0; index < kept.length; index++) {
+      if (messages.resume(subscription, fields.num(), fields.u32())) kept[index] = 1
+    }
+    messages.markDirty(queue)
+    connection.writer.begin(OP.ANSWER).u32(seq).bytes(kept).end()
+    markWritten(connection)
+  }
+  function flow(connection: HubConnection, fields: FrameReader): void {
+    const subscription = connection.subscriptions.get(fields.u32())
+    const wanted = fields.u8()
+    if (subscription === undefined) return
+    subscription.isPaused = wanted !== FLOW.resume
+    if (wanted === FLOW.stop) leaveQueue(subscription)
+    messages.markDirty(subscription.queue)
+  }
+  function leaveQueue(subscription: HubSubscription): void {
+    subscription.isStopped = true
+    const at = subscription.queue.subscriptions.indexOf(subscription)
+    if (at >= 0) subscription.queue.subscriptions.splice(at, 1)
+  }
+
+  function eachHeld(connection: HubConnection, fields: FrameReader, then: (entry: Entry) => void): void {
+    const count = fields.u32()
+    for (let index = 0; index < count; index++) {
+      const entry = messages.heldBy(connection, fields.num(), fields.u32())
+      if (entry !== undefined) then(entry)
+    }
+  }
+  function retry(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const replaces = messages.heldBy(connection, fields.num(), fields.u32())
+    const delayMs = fields.num()
+    const blob = fields.view()
+    if (replaces === undefined) return answer(connection, seq)
+    const { id, queue } = replaces
+    const generation = replaces.key.slice(id.length + 1)
+    const copy = messages.add(queue, {
+      id,
+      generation,
+      dueAt: delayMs > 0 ? now() + delayMs : 0,
+      expiresAt: 0,
+      blob,
+      replaces,
+    })
+    messages.settle(replaces, 'soon', false)
+    commit.afterwards(() => {
+      if (copy !== undefined) messages.place(copy)
+      answer(connection, seq)
+    })
+  }
+  function deadLetter(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const entry = messages.heldBy(connection, fields.num(), fields.u32())
+    const why = { code: fields.str(), reason: fields.str(), attempts: fields.u32() }
+    const record = entry === undefined ? undefined : messages.record(entry)
+    if (entry === undefined || record === undefined) return answer(connection, seq)
+    letters.add(entry.queue, { queue: entry.queue.number, id: entry.id, at: now(), ...why }, blobOfMessage(record))
+    messages.settle(entry, 'soon')
+    commit.afterwards(() => answer(connection, seq))
+  }
+  function park(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const queue = ensureQueue(fields.str())
+    const letter = {
+      queue: queue.number,
+      id: fields.str(),
+      at: now(),
+      code: fields.str(),
+      reason: fields.str(),
+      attempts: fields.u32(),
+    }
+    letters.add(queue, letter, fields.view())
+    commit.afterwards(() => answer(connection, seq))
+  }
+
+  function remove(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const entry = queueOf(fields.str())?.byId.get(fields.str())
+    if (entry?.state !== 'ready' && entry?.state !== 'delayed') return answer(connection, seq, 0)
+    messages.settle(entry, 'soon')
+    commit.afterwards(() => answer(connection, seq, 1))
+  }
+  function purge(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const queue = queueOf(fields.str())
+    const what = fields.str()
+    const waiting = queue === undefined || what === 'dead' ? [] : queue.waiting(what === 'ready' ? 'ready' : 'delayed')
+    for (const entry of waiting) messages.settle(entry, 'soon')
+    const dead = queue !== undefined && what === 'dead' ? letters.purge(queue, {}) : 0
+    commit.afterwards(() => answer(connection, seq, waiting.length + dead))
+  }
+  function stats(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const queue = queueOf(fields.str())
+    connection.writer
+      .begin(OP.ANSWER)
+      .u32(seq)
+      .str(JSON.stringify(statsOf(queue)))
+      .end()
+    markWritten(connection)
+  }
+  function readLetters(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const queue = queueOf(fields.str())
+    const filter = parseFilter(fields.str())
+    const after = fields.num()
+    const writer = connection.writer.begin(OP.ANSWER).u32(seq)
+    if (queue === undefined) writer.u32(0).num(0)
+    else letters.writePage(writer, queue, filter, after)
+    writer.end()
+    markWritten(connection)
+  }
+  function purgeLetters(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const queue = queueOf(fields.str())
+    const filter = parseFilter(fields.str())
+    const purged = queue === undefined ? 0 : letters.purge(queue, filter)
+    commit.afterwards(() => answer(connection, seq, purged))
+  }
+
+  function openInbox(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    inboxes.open(connection, seq, { number: fields.u32(), address: fields.str(), leaseMs: fields.num() })
+  }
+  function reply(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const address = fields.str()
+    const count = fields.u32()
+    const replies: { correlationId: string; isFinal: boolean; blob: Buffer }[] = []
+    for (let index = 0; index < count; index++) {
+      replies.push({ correlationId: fields.str(), isFinal: fields.u8() === 1, blob: fields.copy() })
+    }
+    inboxes.reply(connection, seq, address, replies)
+  }
+  function taken(connection: HubConnection, fields: FrameReader): void {
+    const count = fields.u32()
+    for (let index = 0; index < count; index++) inboxes.taken(connection, fields.num())
+  }
+
+  const handlers = new Map<number, Handler>([
+    [OP.DECLARE, declare],
+    [OP.PUBLISH, publish],
+    [OP.CONSUME, consume],
+    [OP.FLOW, flow],
+    [OP.ACK, (connection, fields) => eachHeld(connection, fields, (entry) => messages.settle(entry, 'sometime'))],
+    [OP.RELEASE, (connection, fields) => eachHeld(connection, fields, messages.giveBack)],
+    [OP.RETRY, retry],
+    [OP.DEAD_LETTER, deadLetter],
+    [OP.OPEN_INBOX, openInbox],
+    [OP.CLOSE_INBOX, (connection, fields) => inboxes.close(connection, fields.u32(), fields.str())],
+    [OP.REPLY, reply],
+    [OP.TAKEN, taken],
+    [OP.REMOVE, remove],
+    [OP.PARK, park],
+    [OP.BROADCAST, (_connection, fields) => topics.send(fields.str(), fields.view())],
+    [OP.LISTEN, listen],
+    [OP.UNLISTEN, (connection, fields) => topics.unlisten(connection, fields.str())],
+    [OP.STATS, stats],
+    [OP.PURGE, purge],
+    [OP.LETTERS, readLetters],
+    [OP.PURGE_LETTERS, purgeLetters],
+    [OP.BYE, bye],
+  ])
+  function listen(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    topics.listen(connection, fields.str())
+    answer(connection, seq)
+  }
+  /** What it asked before is stored when it hears that it may go. */
+  function bye(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    commit.afterwards(() => answer(connection, seq))
+  }
+
+  return {
+    handle(connection, op, fields) {
+      const handler = handlers.get(op)
+      if (handler === undefined) throw new RangeError(`op ${op}`)
+      handler(connection, fields)
+    },
+    drop(connection) {
+      for (const subscription of connection.subscriptions.values()) {
+        leaveQueue(subscription)
+        messages.markDirty(subscription.queue)
+      }
+      for (const entry of connection.held) messages.giveBack(entry)
+      inboxes.detach(connection)
+      topics.drop(connection)
+    },
+  }
+}
+
+function statsOf(queue: HubQueue | undefined): QueueStats {
+  if (queue === undefined) return { ready: 0, dead: 0, consumers: 0, delayed: 0, active: 0 }
+  let active = 0
+  for (const { state } of queue.byId.values())
+    if (state === 'leased' || state === 'answering' || state === 'grace') active++
+  return {
+    ready: queue.readyCount,
+    dead: queue.letters.size,
+    consumers: queue.subscriptions.length,
+    delayed: queue.delayedCount,
+    active,
+  }
+}
+
+function parseFilter(json: string): LetterFilter {
+  return JSON.parse(json) as LetterFilter // from the adapter of a process of the same format
+}

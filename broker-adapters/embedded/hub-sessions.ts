@@ -1,0 +1,128 @@
+import type { HubConnection } from './hub-connection.ts'
+import type { Entry, HubQueue } from './hub-queue.ts'
+import { createJournal, type Journal, type JournalContents, type SessionIdentity } from './journal.ts'
+import { isProvablyDead, thisProcess } from './machine.ts'
+import { OP, type Hello } from './wire.ts'
+
+/**
+ * The processes that the hub and its predecessors knew, and what they held. A session is one adapter of one process, over
+ * all its connections.
+ */
+export interface HubSessions {
+  /** Names the connection's session. An earlier connection of the same session is ended. */
+  hello(connection: HubConnection, json: string, connections: Iterable<HubConnection>): void
+  /** What the last hub had handed to this session waits for it; false: that process is dead. */
+  mayReturn(session: number): boolean
+  keepForReturn(entry: Entry): void
+  /** The session is back; what it did not resume goes back to the queues. */
+  resumed(session: number, giveBack: (entry: Entry) => void): void
+  endGrace(giveBack: (entry: Entry) => void): void
+  /** Begins the journal of this hub, with what is known of the last. */
+  begin(queues: ReadonlyMap<string, HubQueue>): void
+  journal(): Journal
+  /** Writes the journal out; begins it anew when it has grown. */
+  flush(): void
+  close(): void
+}
+
+const MAX_JOURNAL_BYTES = 64 * 1024 * 1024
+const MAX_STANDBYS = 2
+const STANDBY_AFTER_MS = 1_000
+
+export function createHubSessions(options: {
+  readonly file: string
+  readonly contents: JournalContents
+  readonly entries: () => ReadonlyMap<number, Entry>
+}): HubSessions {
+  const identities = new Map<number, SessionIdentity>()
+  const numbers = new Map<string, number>()
+  const grace = new Map<number, Set<Entry>>()
+  const standbys = new Set<HubConnection>()
+  let queues: ReadonlyMap<string, HubQueue> = new Map()
+  let journal: Journal | undefined
+  let last = 0
+  for (const [number, identity] of options.contents.sessions) {
+    last = Math.max(last, number)
+    if (isProvablyDead(identity)) continue
+    identities.set(number, identity)
+    numbers.set(identity.session, number)
+  }
+
+  function sessionOf(hello: Hello): number {
+    const existing = numbers.get(hello.session)
+    if (existing !== undefined) return existing
+    const number = ++last
+    const { session, pid, startTime, pidNamespace } = hello
+    const { bootId, machineId } = thisProcess()
+    const identity = { session, pid, startTime, pidNamespace, bootId, machineId }
+    identities.set(number, identity)
+    numbers.set(session, number)
+    current().session(number, identity)
+    return number
+  }
+  function current(): Journal {
+    if (journal === undefined) throw new Error('the journal is not begun')
+    return journal
+  }
+  function begin(): Journal {
+    const grants = new Map<number, { grant: number; session: number }>()
+    for (const entry of options.entries().values()) {
+      if (entry.grants > 0) grants.set(entry.sequence, { grant: entry.grants, session: entry.session })
+    }
+    const finished = [...queues.values()].flatMap((queue) =>
+      [...queue.finished.entries()].map(([key, at]) => ({ queue: queue.number, key, at })),
+    )
+    return createJournal(options.file, { grants, sessions: identities, finished })
+  }
+  function giveBackAll(entries: Set<Entry> | undefined, giveBack: (entry: Entry) => void): void {
+    for (const entry of entries ?? []) if (entry.state === 'grace') giveBack(entry)
+  }
+  /** Up to two other processes keep a thread ready to take over. */
+  function pickStandby(connection: HubConnection): void {
+    for (const standby of standbys) if (standby.isClosed) standbys.delete(standby)
+    const taken = new Set([process.pid, ...[...standbys].map((standby) => standby.hello?.pid)])
+    if (connection.isClosed || standbys.size >= MAX_STANDBYS || taken.has(connection.hello?.pid)) return
+    standbys.add(connection)
+    connection.writer.begin(OP.STAND_BY).end()
+    connection.flush()
+  }
+
+  return {
+    hello(connection, json, connections) {
+      const hello = JSON.parse(json) as Hello // from a process of the same format, see Welcome
+      connection.hello = hello
+      for (const other of connections) {
+        if (other !== connection && other.hello?.session === hello.session) other.destroy()
+      }
+      connection.session = sessionOf(hello)
+      if (hello.canHost) setTimeout(() => pickStandby(connection), STANDBY_AFTER_MS)
+    },
+    mayReturn: (session) => identities.has(session),
+    keepForReturn(entry) {
+      entry.state = 'grace'
+      const entries = grace.get(entry.session) ?? new Set()
+      grace.set(entry.session, entries.add(entry))
+    },
+    resumed(session, giveBack) {
+      giveBackAll(grace.get(session), giveBack)
+      grace.delete(session)
+    },
+    endGrace(giveBack) {
+      for (const entries of grace.values()) giveBackAll(entries, giveBack)
+      grace.clear()
+    },
+    begin(known) {
+      queues = known
+      journal = begin()
+    },
+    journal: current,
+    flush() {
+      current().flush()
+      if (current().size < MAX_JOURNAL_BYTES) return
+      const grown = current()
+      journal = begin()
+      grown.close()
+    },
+    close: () => journal?.close(),
+  }
+}

@@ -1,0 +1,211 @@
+// The thread that keeps the queues: started by hub-host.ts, elected when told to contend.
+import { existsSync, rmSync, chmodSync, statfsSync } from 'node:fs'
+import { createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { BrokerError, messageOf, ReplytoError } from '../../protocol/errors.ts'
+import {
+  becomeHub,
+  cleanUp,
+  fateOf,
+  findJournal,
+  findStore,
+  FORMAT,
+  isSuperseded,
+  journalFile,
+  markReleased,
+  readHub,
+  touchHub,
+  type Fate,
+  type HubRecord,
+} from './election.ts'
+import { createExitGate } from './exit-gate.ts'
+import { createHub, type Hub } from './hub.ts'
+import type { FromThread, HubThreadData, ToThread } from './hub-host.ts'
+import { readJournal } from './journal.ts'
+import { thisProcess } from './machine.ts'
+import { openSocketPath } from './socket-path.ts'
+import { setAside, storeProblem } from './store-check.ts'
+import { loadLmdb, openStore, snapshotStore, type Store } from './store.ts'
+
+const TOUCH_MS = 2_000
+/** A process whose socket has just closed may take this long to be seen as gone. */
+const DYING_MS = 200
+
+/** What the winner does with the store of the hub before. */
+interface Inheritance {
+  readonly fate: Fate | undefined
+  readonly store: string
+  readonly from: string
+  readonly isDamaged: string | undefined
+}
+
+async function runHubThread(port: MessagePort, data: HubThreadData): Promise<void> {
+  const { dir } = data
+  const gate = createExitGate(data.gate)
+  const waiting: Socket[] = []
+  let hub: Hub | undefined
+  let store: Store | undefined
+  let epoch = 0
+  let isEnding = false
+
+  const say = (message: FromThread): void => port.postMessage(message)
+  const log = (level: 'error' | 'warn' | 'info' | 'debug', code: string, message: string): void =>
+    say({ type: 'log', level, code, message })
+
+  const name = `s-${process.pid}-${Math.random().toString(36).slice(2, 10)}.sock`
+  const socketPath = openSocketPath(dir, name)
+  const server = createServer((socket) => {
+    if (hub === undefined) waiting.push(socket)
+    else hub.accept(socket)
+  })
+  const lmdb = await loadLmdb()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(socketPath.path, () => resolve())
+  })
+  chmodSync(join(dir, name), 0o600)
+
+  async function contend(wanted: number, wasClosed: boolean): Promise<boolean> {
+    const inheritance = await inherit(dir, wanted, wasClosed)
+    const { durability } = data
+    const record: HubRecord = {
+      ...thisProcess(),
+      format: FORMAT,
+      socket: name,
+      store: inheritance.store,
+      from: inheritance.from,
+      durability,
+    }
+    if (!gate.enter()) return false
+    try {
+      if (!becomeHub(dir, wanted, record)) return false
+      epoch = wanted
+      say({ type: 'claimed', epoch })
+      await open(record, inheritance)
+      return true
+    } finally {
+      gate.leave()
+    }
+  }
+  async function open(record: HubRecord, { fate, isDamaged }: Inheritance): Promise<void> {
+    const path = join(dir, record.store)
+    if (isDamaged !== undefined && record.from !== '') {
+      log(
+        'error',
+        'EMBEDDED_DAMAGED',
+        `the store is damaged: ${isDamaged}; it is kept as ${setAside(dir, record.from)}`,
+      )
+    } else if (record.from !== '' && !existsSync(path)) {
+      log('warn', 'EMBEDDED_TAKEOVER', `hub ${epoch - 1} is ${fate ?? 'away'}: continuing from a snapshot of its store`)
+      await snapshotStore(lmdb, join(dir, record.from), path)
+    }
+    store = openStore(lmdb, { path, epoch, durability: data.durability, gate })
+    hub = createHub({
+      store,
+      welcome: { epoch, durability: data.durability },
+      journalFile: journalFile(dir, epoch),
+      journal: readJournal(findJournal(dir, epoch - 1)),
+      maxBytes: data.maxBytes,
+      peerSilenceMs: data.peerSilenceMs,
+      resumeMs: data.resumeMs,
+      isSuperseded: () => isSuperseded(dir, epoch),
+      freeBytes: createFreeBytes(dir),
+      log,
+      onDown: (why) => {
+        log('info', 'EMBEDDED_HUB', `hub ${epoch} steps down: ${why}`)
+        void end()
+      },
+    })
+    for (const socket of waiting.splice(0)) hub.accept(socket)
+    cleanUp(dir, epoch, record)
+    keepTouching()
+  }
+  function keepTouching(): void {
+    setInterval(() => {
+      if (!isEnding && !isSuperseded(dir, epoch)) touchHub(dir, epoch)
+    }, TOUCH_MS)
+  }
+  /** In order: confirm what is stored, close the store, say so, go. */
+  async function end(): Promise<void> {
+    if (isEnding) return
+    isEnding = true
+    await hub?.stop()
+    server.close()
+    for (const socket of waiting.splice(0)) socket.destroy()
+    await store?.close()
+    if (epoch > 0) markReleased(dir, epoch)
+    rmSync(join(dir, name), { force: true })
+    socketPath.release()
+    say({ type: 'ended' })
+    process.exit()
+  }
+
+  port.on('message', (message: ToThread) => {
+    if (message.type === 'stop') void end()
+    else {
+      contend(message.epoch, message.wasClosed).then(
+        (isWon) => say({ type: isWon ? 'won' : 'lost' }),
+        (error: unknown) => {
+          say({ type: 'failed', isRefusal: isRefusal(error), text: messageOf(error) })
+          void end()
+        },
+      )
+    }
+  })
+  say({ type: 'ready' })
+}
+
+async function inherit(dir: string, epoch: number, wasClosed: boolean): Promise<Inheritance> {
+  const last = epoch - 1
+  const fresh = `store-${epoch}`
+  const record = readHub(dir, last)
+  if (record !== undefined && record.format > FORMAT) {
+    throw new BrokerError(
+      'BROKER_REFUSED',
+      `${dir} was written by a newer version of the library (format ${record.format}, this one knows ${FORMAT})`,
+    )
+  }
+  if (last === 0) return { fate: undefined, store: findStore(dir, 0) ?? fresh, from: '', isDamaged: undefined }
+  let fate = fateOf(dir, last, record)
+  for (const until = Date.now() + DYING_MS; wasClosed && fate === 'silent' && Date.now() < until;) {
+    await sleep(2)
+    fate = fateOf(dir, last, record)
+  }
+  if (fate === 'elsewhere') throw new BrokerError('BROKER_REFUSED', `${dir} is open on another machine`)
+  const store = findStore(dir, last)
+  if (store === undefined) return { fate, store: fresh, from: '', isDamaged: undefined }
+  const isDamaged = storeProblem(join(dir, store))
+  if (isDamaged !== undefined || fate === 'silent' || fate === 'abandoned')
+    return { fate, store: fresh, from: store, isDamaged }
+  return { fate, store, from: '', isDamaged }
+}
+
+/** What the disk has left, looked at once a second at most. */
+function createFreeBytes(dir: string): () => number {
+  let at = 0
+  let free = Infinity
+  return () => {
+    const now = Date.now()
+    if (now - at >= 1_000) {
+      const { bavail, bsize } = statfsSync(dir)
+      free = bavail * bsize
+      at = now
+    }
+    return free
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof ReplytoError && error.code === 'BROKER_REFUSED'
+}
+
+if (parentPort !== null) {
+  const port = parentPort
+  runHubThread(port, workerData as HubThreadData).catch((error: unknown) => {
+    // made by hub-host.ts
+    port.postMessage({ type: 'failed', isRefusal: isRefusal(error), text: messageOf(error) } satisfies FromThread)
+    process.exit()
+  })
+}

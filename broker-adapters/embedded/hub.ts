@@ -1,0 +1,166 @@
+import type { Socket } from 'node:net'
+import { createGroupCommit } from './group-commit.ts'
+import { createHubConnection, type HubConnection } from './hub-connection.ts'
+import { createHubInboxes } from './hub-inboxes.ts'
+import { createHubLetters } from './hub-letters.ts'
+import { createHubMessages } from './hub-messages.ts'
+import { createHubRequests, type HubRequests } from './hub-requests.ts'
+import { loadHub } from './hub-load.ts'
+import { createHubSessions } from './hub-sessions.ts'
+import { createTopics } from './hub-topics.ts'
+import type { JournalContents } from './journal.ts'
+import type { Store } from './store.ts'
+import { OP, type FrameReader, type Welcome } from './wire.ts'
+
+/** The broker of one directory, while it is the elected one. */
+export interface Hub {
+  accept(socket: Socket): void
+  /** Stores what is under way, ends all connections; the store stays open. */
+  stop(): Promise<void>
+}
+
+export interface HubOptions {
+  readonly store: Store
+  readonly welcome: Welcome
+  readonly journalFile: string
+  readonly journal: JournalContents
+  readonly maxBytes: number
+  readonly peerSilenceMs: number
+  readonly resumeMs: number
+  readonly isSuperseded: () => boolean
+  /** Bytes that the disk has left. */
+  readonly freeBytes: () => number
+  readonly log: (level: 'error' | 'warn' | 'info' | 'debug', code: string, message: string) => void
+  /** It is over: somebody else is the hub, or the disk failed. Nothing is confirmed any more. */
+  readonly onDown: (why: string) => void
+}
+
+const TICK_MS = 25
+
+export function createHub(options: HubOptions): Hub {
+  const { store } = options
+  const connections = new Set<HubConnection>()
+  const written = new Set<HubConnection>()
+  let sequence = 0
+  let isDown = false
+  let isTurnDue = false
+  let dueTimer: NodeJS.Timeout | undefined
+
+  const nextSequence = (): number => ++sequence
+  const now = (): number => Date.now()
+  const markWritten = (connection: HubConnection): void => {
+    written.add(connection)
+    scheduleTurn()
+  }
+  const commit = createGroupCommit({
+    store,
+    mayConfirm: () => !isDown && !options.isSuperseded(),
+    onCommitted: turn,
+    onFailed: goDown,
+  })
+  const sessions = createHubSessions({
+    file: options.journalFile,
+    contents: options.journal,
+    entries: () => messages.entries,
+  })
+  const messages = createHubMessages({ store, commit, journal: sessions.journal, nextSequence, now, markWritten })
+  const letters = createHubLetters({ store, commit, nextSequence, now, addBytes: messages.addBytes })
+  const { settle, addBytes } = messages
+  const inboxes = createHubInboxes({ store, commit, nextSequence, now, settle, markWritten, addBytes })
+  const topics = createTopics(markWritten)
+  const requests: HubRequests = createHubRequests({
+    ...options,
+    commit,
+    messages,
+    letters,
+    inboxes,
+    topics,
+    now,
+    markWritten,
+  })
+
+  sequence = loadHub({ store, messages, letters, inboxes, sessions, journal: options.journal, now: now() })
+  sessions.begin(messages.queues)
+  const graceTimer = setTimeout(() => {
+    sessions.endGrace(messages.giveBack)
+    scheduleTurn()
+  }, options.resumeMs)
+  const ticking = setInterval(() => {
+    inboxes.tick(now())
+    turn()
+  }, TICK_MS)
+  turn()
+
+  function scheduleTurn(): void {
+    if (isTurnDue) return
+    isTurnDue = true
+    setImmediate(turn)
+  }
+  /** The end of each turn: hand out, record that, send, store. In this order, and all in few large pieces. */
+  function turn(): void {
+    isTurnDue = false
+    if (isDown) return
+    armDueTimer(messages.releaseDue(now()))
+    if (messages.hasDirty()) {
+      // A hub that was frozen must not hand out what its successor hands out as well.
+      if (options.isSuperseded()) return goDown('another process has become the hub')
+      messages.handOut()
+    }
+    sessions.flush()
+    for (const connection of written) connection.flush()
+    written.clear()
+    commit.pump()
+  }
+  function armDueTimer(dueAt: number | undefined): void {
+    clearTimeout(dueTimer)
+    if (dueAt !== undefined) dueTimer = setTimeout(turn, Math.min(Math.max(dueAt - now(), 1), 0x7fff_ffff))
+  }
+  function goDown(why: string): void {
+    if (isDown) return
+    end()
+    for (const connection of connections) connection.destroy()
+    options.onDown(why)
+  }
+  function end(): void {
+    isDown = true
+    commit.stop()
+    clearInterval(ticking)
+    clearTimeout(dueTimer)
+    clearTimeout(graceTimer)
+    sessions.close()
+  }
+
+  function onFrame(connection: HubConnection, op: number, fields: FrameReader): void {
+    if (isDown) return
+    if (op === OP.HELLO) {
+      sessions.hello(connection, fields.str(), connections)
+      connection.writer.begin(OP.WELCOME).str(JSON.stringify(options.welcome)).end()
+      markWritten(connection)
+    } else if (op === OP.RESUMED) sessions.resumed(connection.session, messages.giveBack)
+    else requests.handle(connection, op, fields)
+    scheduleTurn()
+  }
+  function onClosed(connection: HubConnection): void {
+    connections.delete(connection)
+    written.delete(connection)
+    if (isDown) return
+    requests.drop(connection)
+    scheduleTurn()
+  }
+
+  return {
+    accept(socket) {
+      connections.add(
+        createHubConnection(socket, { peerSilenceMs: options.peerSilenceMs, log: options.log, onFrame, onClosed }),
+      )
+    },
+    async stop() {
+      if (isDown) return
+      await commit.drain()
+      if (isDown) return
+      turn()
+      end()
+      for (const connection of connections) connection.end()
+    },
+  }
+}

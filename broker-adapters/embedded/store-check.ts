@@ -1,0 +1,58 @@
+/*
+ * LMDB maps its file: a damaged one ends the process by a signal, past any `try`. So it is looked at with plain reads
+ * before it is opened.
+ */
+import { closeSync, existsSync, fstatSync, openSync, readSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** mdb.c: MDB_MAGIC, MDB_DATA_VERSION; lmdb-js 3 writes version 2, builds without its patches 1. */
+const MAGIC = 0xbeefc0de
+const VERSIONS = [1, 2]
+const PAGE_HEADER_BYTES = [16, 24]
+const META_BYTES = 152
+
+/** Undefined: sound as far as its meta pages tell. Else what is wrong, as the end of a sentence. */
+export function storeProblem(path: string): string | undefined {
+  const file = join(path, 'data.mdb')
+  if (!existsSync(file)) return undefined
+  const fd = openSync(file, 'r')
+  try {
+    const size = fstatSync(fd).size
+    if (size === 0) return undefined
+    const first = readAt(fd, 0, 256)
+    const at = PAGE_HEADER_BYTES.find((offset) => isMeta(first, offset))
+    if (at === undefined) return 'its first page is not one of LMDB'
+    const pageSize = first.readUInt32LE(at + 24)
+    if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0) return `its page size is ${pageSize}`
+    const second = readAt(fd, pageSize, 256)
+    if (!isMeta(second, at)) return 'its second page is not one of LMDB'
+    // Either meta page may be the current one; an older one never knows of more pages.
+    const lastPage = Math.max(lastPageOf(first, at), lastPageOf(second, at))
+    if ((lastPage + 1) * pageSize > size) return `it ends before its last page (${size} bytes, ${lastPage + 1} pages)`
+    return undefined
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Puts the store out of the way; returns where to. */
+export function setAside(dir: string, name: string): string {
+  const target = join(dir, `damaged-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`)
+  renameSync(join(dir, name), target)
+  return target
+}
+
+function readAt(fd: number, position: number, bytes: number): Buffer {
+  const page = Buffer.alloc(bytes)
+  readSync(fd, page, 0, bytes, position)
+  return page
+}
+
+function isMeta(page: Buffer, at: number): boolean {
+  return page.readUInt32LE(at) === MAGIC && VERSIONS.includes(page.readUInt32LE(at + 4)) && at + META_BYTES <= 256
+}
+
+/** MDB_meta: u32 magic, u32 version, ptr, size mapsize, MDB_db[2] of 48 bytes (the first one's pad is the page size), pgno last. */
+function lastPageOf(page: Buffer, at: number): number {
+  return Number(page.readBigUInt64LE(at + 24 + 2 * 48))
+}

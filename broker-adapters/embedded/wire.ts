@@ -1,0 +1,276 @@
+/**
+ * What a process and its hub say to each other over the socket, both ways:
+ *
+ *     frame   = u32 length of what follows · u8 op · fields
+ *     numbers   big-endian; `num` is a float64, exact up to 2^53
+ *     str     = u32 bytes · UTF-8
+ *     bytes   = u32 bytes · bytes
+ *
+ * The fields of each op stand beside it. `seq` ties an answer to its request; `tag` = num message · u32 grant, which
+ * together name one hand-over. A `blob` is an envelope of envelope.ts, opaque to the hub.
+ */
+export const OP = {
+  /** Both ways, no fields: shows that one lives. Every PING is answered by a PONG. */
+  PING: 1,
+  PONG: 2,
+  /** str JSON of Hello. */
+  HELLO: 3,
+  /** str JSON of Welcome. */
+  WELCOME: 4,
+  /** u32 seq · fields by the request. */
+  ANSWER: 5,
+  /** Hub → process: keep a warm standby. */
+  STAND_BY: 6,
+  /** u32 seq: this connection ends; its answer is the last thing that is sent. */
+  BYE: 7,
+  /** u32 seq · str queue → empty. */
+  DECLARE: 10,
+  /** u32 seq · str queue · u32 n · n × (str id · str generation · num delayMs · num expiresInMs · bytes blob) → n × u8 status · str reason. */
+  PUBLISH: 11,
+  /** u32 seq · u32 subscription · str queue · u32 prefetch · u8 paused · u32 n · n × tag → n × u8 kept. */
+  CONSUME: 12,
+  /** u32 subscription · u8 flow. */
+  FLOW: 13,
+  /** No fields: every subscription is in place; what was not resumed goes back. */
+  RESUMED: 14,
+  /** u32 subscription · tag · str id · bytes blob; grant 1 is the first hand-over ever. */
+  DELIVER: 15,
+  /** u32 n · n × tag. */
+  ACK: 16,
+  RELEASE: 17,
+  /** u32 seq · tag · num delayMs · bytes blob → empty. */
+  RETRY: 18,
+  /** u32 seq · tag · str code · str reason · u32 attempts → empty. */
+  DEAD_LETTER: 19,
+  /** u32 seq · u32 inbox · str address · num leaseMs → u8 recreated, after the replies that waited. */
+  OPEN_INBOX: 20,
+  /** u32 seq · str address → empty. */
+  CLOSE_INBOX: 21,
+  /** u32 seq · str address · u32 n · n × (str correlationId · u8 final · bytes blob) → n × u8 status. */
+  REPLY: 22,
+  /** u32 inbox · num reply · str correlationId · bytes blob. */
+  REPLIED: 23,
+  /** u32 n · n × num reply. */
+  TAKEN: 24,
+  /** u32 seq · str queue · str id → u8. */
+  REMOVE: 30,
+  /** u32 seq · str queue · str id · str code · str reason · u32 attempts · bytes blob → empty. */
+  PARK: 31,
+  /** str topic · bytes. */
+  BROADCAST: 32,
+  /** u32 seq · str topic → empty. */
+  LISTEN: 33,
+  /** str topic. */
+  UNLISTEN: 34,
+  /** u32 seq · str queue → str JSON of QueueStats. */
+  STATS: 35,
+  /** u32 seq · str queue · str what → u32. */
+  PURGE: 36,
+  /** u32 seq · str queue · str JSON of LetterFilter · num after → u32 n · n × letter · num next (0: the end). */
+  LETTERS: 37,
+  /** u32 seq · str queue · str JSON of LetterFilter → u32. */
+  PURGE_LETTERS: 38,
+} as const
+
+/** The statuses of a PUBLISH answer, by number. */
+export const PUBLISH_STATUS = ['stored', 'unroutable', 'tooLarge', 'refused', 'unknown'] as const
+/** The statuses of a REPLY answer, by number; 'settled': stored, and the request it answers is done with. */
+export const REPLY_STATUS = ['stored', 'gone', 'settled'] as const
+export const FLOW = { pause: 0, resume: 1, stop: 2 } as const
+
+export interface Hello {
+  readonly format: number
+  readonly session: string
+  readonly pid: number
+  readonly startTime: string
+  readonly pidNamespace: string
+  readonly canHost: boolean
+}
+
+export interface Welcome {
+  readonly epoch: number
+  readonly durability: 'disk' | 'process'
+}
+
+const HEADER_BYTES = 4
+const CHUNK_BYTES = 64 * 1024
+const MAX_FRAME_BYTES = 1024 * 1024 * 1024
+
+/** Collects frames; `take` gives what was collected since the last time, in few large pieces. */
+export interface FrameWriter {
+  begin(op: number): FrameWriter
+  u8(value: number): FrameWriter
+  u32(value: number): FrameWriter
+  num(value: number): FrameWriter
+  str(value: string): FrameWriter
+  bytes(value: Uint8Array): FrameWriter
+  end(): void
+  take(): Uint8Array[]
+  readonly size: number
+}
+
+/** Written regions are never reused, so a piece may be given to a socket as it is. */
+export function createFrameWriter(): FrameWriter {
+  let chunk: Buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+  let start = 0
+  let frame = 0
+  let at = 0
+  const full: Uint8Array[] = []
+  let fullBytes = 0
+
+  function room(bytes: number): void {
+    if (at + bytes <= chunk.length) return
+    // The frame that is being written moves along: a frame is always in one piece until `end`.
+    const written = at - frame
+    if (frame > start) {
+      full.push(chunk.subarray(start, frame))
+      fullBytes += frame - start
+    }
+    const next: Buffer = Buffer.allocUnsafeSlow(Math.max(CHUNK_BYTES, (written + bytes) * 2))
+    chunk.copy(next, 0, frame, at)
+    chunk = next
+    start = 0
+    frame = 0
+    at = written
+  }
+
+  const writer: FrameWriter = {
+    get size() {
+      return fullBytes + at - start
+    },
+    begin(op) {
+      frame = at
+      room(HEADER_BYTES + 1)
+      at += HEADER_BYTES
+      chunk[at++] = op
+      return writer
+    },
+    u8(value) {
+      room(1)
+      chunk[at++] = value
+      return writer
+    },
+    u32(value) {
+      room(4)
+      at = chunk.writeUInt32BE(value, at)
+      return writer
+    },
+    num(value) {
+      room(8)
+      at = chunk.writeDoubleBE(value, at)
+      return writer
+    },
+    str(value) {
+      room(4 + value.length * 3)
+      const length = chunk.write(value, at + 4, 'utf8')
+      chunk.writeUInt32BE(length, at)
+      at += 4 + length
+      return writer
+    },
+    bytes(value) {
+      room(4 + value.length)
+      chunk.writeUInt32BE(value.length, at)
+      chunk.set(value, at + 4)
+      at += 4 + value.length
+      return writer
+    },
+    end() {
+      chunk.writeUInt32BE(at - frame - HEADER_BYTES, frame)
+      frame = at
+    },
+    take() {
+      const pieces = full.splice(0)
+      fullBytes = 0
+      if (at > start) pieces.push(chunk.subarray(start, at))
+      start = at
+      frame = at
+      return pieces
+    },
+  }
+  return writer
+}
+
+/** Reads the fields of one frame in order; throws RangeError past its end. */
+export interface FrameReader {
+  u8(): number
+  u32(): number
+  num(): number
+  str(): string
+  /** A view: copy what is kept, or it keeps the whole chunk of the socket alive. */
+  view(): Buffer
+  /** The same, as a copy of its own. */
+  copy(): Buffer
+}
+
+/** Cuts what a socket receives into frames. Throws RangeError for what cannot be a frame; the connection is then ended. */
+export function createFrameParser(onFrame: (op: number, fields: FrameReader) => void): (chunk: Buffer) => void {
+  let data: Buffer = Buffer.alloc(0)
+  let at = 0
+  let end = 0
+  let partial: Buffer | undefined
+  let partialBytes = 0
+  let head: Buffer = Buffer.alloc(0)
+
+  function need(bytes: number): number {
+    const from = at
+    if (from + bytes > end) throw new RangeError('a frame is shorter than its fields')
+    at = from + bytes
+    return from
+  }
+  const fields: FrameReader = {
+    u8: () => data.readUInt8(need(1)),
+    u32: () => data.readUInt32BE(need(4)),
+    num: () => data.readDoubleBE(need(8)),
+    str() {
+      const length = data.readUInt32BE(need(4))
+      const from = need(length)
+      return data.toString('utf8', from, from + length)
+    },
+    view() {
+      const length = data.readUInt32BE(need(4))
+      const from = need(length)
+      return data.subarray(from, from + length)
+    },
+    copy: () => Buffer.from(fields.view()),
+  }
+  function emit(source: Buffer, from: number, to: number): void {
+    data = source
+    at = from + 1
+    end = to
+    onFrame(source.readUInt8(from), fields)
+  }
+  /** Continues the frame that earlier chunks began; returns how much of the chunk it took. */
+  function fill(chunk: Buffer): number {
+    if (partial === undefined) return 0
+    const taken = chunk.copy(partial, partialBytes)
+    partialBytes += taken
+    if (partialBytes === partial.length) {
+      const whole = partial
+      partial = undefined
+      emit(whole, 0, whole.length)
+    }
+    return taken
+  }
+
+  return (chunk) => {
+    let source = chunk
+    let from = fill(source)
+    if (head.length > 0) {
+      source = Buffer.concat([head, source])
+      head = Buffer.alloc(0)
+    }
+    while (source.length - from >= HEADER_BYTES) {
+      const length = source.readUInt32BE(from)
+      if (length < 1 || length > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${length} bytes`)
+      from += HEADER_BYTES
+      if (source.length - from < length) {
+        partial = Buffer.allocUnsafeSlow(length)
+        partialBytes = source.copy(partial, 0, from)
+        return
+      }
+      emit(source, from, from + length)
+      from += length
+    }
+    if (from < source.length) head = Buffer.from(source.subarray(from))
+  }
+}
