@@ -3,6 +3,11 @@ import { defineConfig } from 'vitest/config'
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
+/** Tests that start processes of their own: a few at a time, as they share the cores with what they start. */
+const WITH_PROCESSES = ['test/conformance/**/*.test.ts', 'test/chaos/**/*.test.ts', 'test/unit/examples.test.ts']
+
+const shared = { testTimeout: 20_000, hookTimeout: 20_000, unstubGlobals: true }
+
 export default defineConfig({
   resolve: {
     alias: [
@@ -13,11 +18,28 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['dist/**', 'node_modules/**'],
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
-    unstubGlobals: true,
     dangerouslyIgnoreUnhandledErrors: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: 'processes',
+          include: WITH_PROCESSES,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
   },
 })

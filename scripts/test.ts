@@ -1,0 +1,53 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BUILD, FORMAT, LINT, runSteps, vitestStep } from './steps.ts'
+
+// `npm test`: all that must hold before a change is merged. In any outcome the last line is `N passed, N failed, N skipped`,
+// where a step before the tests counts only if it fails.
+
+interface Counts {
+  readonly passed: number
+  readonly failed: number
+  readonly skipped: number
+}
+
+/** What is used of Vitest's JSON report. */
+interface Report {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly numPendingTests: number
+  readonly numTodoTests: number
+  readonly testResults: readonly { readonly status: string; readonly assertionResults: readonly unknown[] }[]
+}
+
+const dir = mkdtempSync(join(tmpdir(), 'replyto-test-'))
+let counts: Counts = { passed: 0, failed: 1, skipped: 0 }
+try {
+  counts = await test(join(dir, 'report.json'))
+} catch (error) {
+  console.error(error)
+} finally {
+  rmSync(dir, { recursive: true, force: true })
+}
+process.exitCode = counts.failed === 0 ? 0 : 1
+console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`)
+
+async function test(report: string): Promise<Counts> {
+  const tests = vitestStep('--reporter=default', '--reporter=json', `--outputFile.json=${report}`)
+  const results = await runSteps([BUILD, FORMAT, LINT, tests])
+  const last = results.at(-1)
+  if (last?.name !== tests.name) return { passed: 0, failed: 1, skipped: 0 }
+  const counts = readCounts(report)
+  return last.isOk || counts.failed > 0 ? counts : { ...counts, failed: 1 } // an error outside of the tests, or a signal
+}
+
+function readCounts(report: string): Counts {
+  const { testResults, ...numbers } = JSON.parse(readFileSync(report, 'utf8')) as Report
+  const unread = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0)
+  return {
+    passed: numbers.numPassedTests,
+    failed: numbers.numFailedTests + unread.length,
+    skipped: numbers.numPendingTests + numbers.numTodoTests,
+  }
+}
