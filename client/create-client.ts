@@ -8,6 +8,7 @@ import { BrokerError, CallError, ReplytoError } from '../protocol/errors.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
 import { createCaller } from './caller.ts'
 import { detailsOf, failed, type CallState } from './call-state.ts'
+import type { CountClient } from './client-counters.ts'
 import { createCancels } from './cancels.ts'
 import { resolveClientOptions, resolveGroup, resolveStubOptions } from './options.ts'
 import { createOutbox } from './outbox.ts'
@@ -39,6 +40,7 @@ export function createClient(
   const broker = isShared ? target : openBroker(target, options)
   const core = broker['~core']
   const counters = createCounters()
+  const count: CountClient = (name) => counters.add(name)
   const wheel = createTimerWheel()
   const watch = createQueueWatch(core)
   let refusal: Error | undefined
@@ -54,10 +56,10 @@ export function createClient(
     core,
     leaseMs: resolved.replyLeaseMs,
     pending,
-    counters,
+    count,
     onOpen: () => outbox.flush(),
   })
-  const outbox = createOutbox({ core, limits: resolved.outbox, inboxAddress: () => inbox.address, counters, onStored })
+  const outbox = createOutbox({ core, limits: resolved.outbox, inboxAddress: () => inbox.address, count, onStored })
   const cancels = createCancels({ core, wheel })
   const publisher = createPublisher({ core, options: resolved, outbox, inbox, watch })
   const caller = createCaller({
@@ -98,7 +100,7 @@ export function createClient(
   }
 
   function onDeadline(state: CallState): void {
-    counters.add('timeouts')
+    count('timeouts')
     const error = timeoutError(state, { core, consumers: watch.seenSince(state.target.queueName, state.startedAt) })
     state.settle(failed(error))
     if (state.kind === 'call') cancels.forget(state)

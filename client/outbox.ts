@@ -1,10 +1,10 @@
 import type { BrokerAdapter, PublishOutcome } from '../broker-adapters/adapter.ts'
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { BrokerError, CallError, messageOf, ReplytoError } from '../protocol/errors.ts'
-import type { CounterSet } from '../protocol/counters.ts'
 import { HEADER } from '../protocol/headers.ts'
 import type { Message } from '../protocol/message.ts'
 import { detailsOf, failed, type CallState } from './call-state.ts'
+import type { CountClient } from './client-counters.ts'
 import { createLane, type Lane, type OutboxEntry } from './outbox-lane.ts'
 
 /**
@@ -27,7 +27,7 @@ export interface OutboxOptions {
   readonly limits: { readonly calls: number; readonly bytes: number }
   /** Undefined while it is not open: calls wait, sends do not. */
   readonly inboxAddress: () => string | undefined
-  readonly counters: CounterSet
+  readonly count: CountClient
   /** The broker has stored it. */
   readonly onStored: (state: CallState) => void
 }
@@ -38,7 +38,7 @@ const MAX_IN_FLIGHT = 8192
 const RETRY_MS = 100
 const MAX_UNROUTABLE = 3
 
-export function createOutbox({ core, limits, inboxAddress, counters, onStored }: OutboxOptions): Outbox {
+export function createOutbox({ core, limits, inboxAddress, count, onStored }: OutboxOptions): Outbox {
   const entries = new Map<string, OutboxEntry>()
   const lanes = new Map<string, Lane>()
   let bytes = 0
@@ -51,7 +51,7 @@ export function createOutbox({ core, limits, inboxAddress, counters, onStored }:
     add(state, message) {
       const size = message.body.length + 200
       if (entries.size >= limits.calls || bytes + size > limits.bytes) {
-        counters.add('overloaded')
+        count('overloaded')
         throw new CallError(
           'OVERLOADED',
           `the outbox holds ${entries.size} messages of ${bytes} bytes that ${core.url} has not confirmed`,
@@ -145,7 +145,7 @@ export function createOutbox({ core, limits, inboxAddress, counters, onStored }:
   function toMessage({ state, message }: OutboxEntry): Message {
     const replyTo = state.kind === 'call' ? inboxAddress() : undefined
     if (state.copies === 0) return { ...message, replyTo }
-    counters.add('resent')
+    count('resent')
     return { ...message, replyTo, headers: { ...message.headers, [HEADER.resent]: '1' } }
   }
 

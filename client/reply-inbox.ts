@@ -1,9 +1,9 @@
 import type { Inbox } from '../broker-adapters/adapter.ts'
 import type { BrokerCore } from '../broker-adapters/broker.ts'
-import type { CounterSet } from '../protocol/counters.ts'
 import { isOwnId } from '../protocol/ids.ts'
 import type { Reply } from '../protocol/message.ts'
 import { messageOf } from '../protocol/errors.ts'
+import type { CountClient } from './client-counters.ts'
 import type { PendingCalls } from './pending-calls.ts'
 
 /** The client's one reply address, opened at its first call. */
@@ -19,11 +19,11 @@ export interface ReplyInboxOptions {
   readonly core: BrokerCore
   readonly leaseMs: number
   readonly pending: PendingCalls
-  readonly counters: CounterSet
+  readonly count: CountClient
   readonly onOpen: () => void
 }
 
-export function createReplyInbox({ core, leaseMs, pending, counters, onOpen }: ReplyInboxOptions): ReplyInbox {
+export function createReplyInbox({ core, leaseMs, pending, count, onOpen }: ReplyInboxOptions): ReplyInbox {
   let inbox: Inbox | undefined
   let opening: Promise<void> | undefined
 
@@ -51,7 +51,7 @@ export function createReplyInbox({ core, leaseMs, pending, counters, onOpen }: R
   }
 
   function onRecreated(): void {
-    counters.add('inboxesRecreated')
+    count('inboxesRecreated')
     core.log(
       'warn',
       'INBOX_LOST',
@@ -62,7 +62,7 @@ export function createReplyInbox({ core, leaseMs, pending, counters, onOpen }: R
   /** A reply nobody waits for is counted, never thrown; whatever it is, the broker may forget it. */
   function receive(reply: Reply, done: () => void): void {
     const state = pending.get(reply.correlationId)
-    if (state?.onReply === undefined) counters.add(isOwnId(reply.correlationId) ? 'lateReplies' : 'foreignReplies')
+    if (state?.onReply === undefined) count(isOwnId(reply.correlationId) ? 'lateReplies' : 'foreignReplies')
     else state.onReply(reply)
     done()
   }

@@ -1,0 +1,81 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { ERROR_CODES } from '../../protocol/error-codes.ts'
+
+const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+
+/** The cells of the rows of every table whose first heading is this. */
+function rowsOf(markdown: string, heading: string): string[][] {
+  const rows: string[][] = []
+  let isInside = false
+  for (const line of markdown.split('\n')) {
+    const cells = line.startsWith('|')
+      ? line
+          .slice(1, -1)
+          .split(/(?<!\\)\|/)
+          .map((cell) => cell.trim())
+      : undefined
+    if (cells === undefined) isInside = false
+    else if (cells[0] === heading) isInside = true
+    else if (isInside && !/^-+$/.test(cells[0] ?? '')) rows.push(cells)
+  }
+  return rows
+}
+
+test('docs/errors.md lists exactly the table of codes', () => {
+  const documented = rowsOf(read('docs/errors.md'), 'code').filter((cells) => cells.length > 3)
+  const table = Object.entries(ERROR_CODES).map(([code, { by, retryable, sentence }]) => [
+    `\`${code}\``,
+    by,
+    retryable ? 'yes' : 'no',
+    sentence,
+  ])
+  expect(documented.map((cells) => cells.slice(0, 4))).toEqual(table)
+})
+
+test.each([
+  ['client', 'client/client-counters.ts'],
+  ['worker', 'worker/worker-counters.ts'],
+])('docs/errors.md lists exactly the counters of the %s', (heading, source) => {
+  const documented = rowsOf(read('docs/errors.md'), heading).map(([name, meaning]) => [
+    name?.replaceAll('`', ''),
+    meaning,
+  ])
+  const text = read(source)
+  const commented = rowsOf(text.replaceAll(/^ \* /gm, ''), 'name')
+  const typed = [...(text.split('export type')[1] ?? '').matchAll(/'(\w+)'/g)].map((match) => match[1])
+  expect(documented).toEqual(commented)
+  expect(commented.map(([name]) => name)).toEqual(typed)
+})
+
+test('docs/architecture.md names functions that exist, step by step', () => {
+  const steps = rowsOf(read('docs/architecture.md'), 'step')
+  expect(steps.length).toBeGreaterThan(20)
+  for (const [step, file, functions] of steps) {
+    const source = read(file?.replaceAll('`', '') ?? '')
+    for (const name of functions?.match(/`[^`]+`/g) ?? []) {
+      const plain = name.replaceAll('`', '')
+      expect(source, `${step}: ${plain} in ${file}`).toMatch(
+        new RegExp(`\\b(function\\*? |const |async |get |#)?${plain.replaceAll('.', '\\.')}\\b\\s*[(=:<]`),
+      )
+    }
+  }
+})
+
+test('the pages that the README promises are there and every relative link leads somewhere', () => {
+  for (const page of [
+    'README.md',
+    'CONTRIBUTING.md',
+    ...['architecture', 'protocol', 'semantics', 'errors', 'embedded', 'adding-an-adapter'].map(
+      (name) => `docs/${name}.md`,
+    ),
+  ]) {
+    const folder = page.includes('/') ? 'docs/' : ''
+    for (const [, link] of read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+      expect(
+        () => read(new URL(link ?? '', `file:///${folder}`).pathname.slice(1)),
+        `${page} links to ${link}`,
+      ).not.toThrow()
+    }
+  }
+})
