@@ -65,7 +65,7 @@ export function createHubHost(
     async stop() {
       if (thread === undefined) return
       const { worker, ended } = thread
-      worker.postMessage({ type: 'stop' } satisfies ToThread)
+      tell(worker, { type: 'stop' })
       // Bounded: a disk that hangs must not hang the close. An unref'd thread does not keep the process.
       const timer = setTimeout(() => {
         log('warn', 'EMBEDDED_HUB', `the hub did not end within ${STOP_MS} ms; it is terminated`)
@@ -130,10 +130,14 @@ function startThread(
       if (failure !== undefined) return Promise.reject(failure)
       return new Promise((resolve, reject) => {
         waiting = { resolve, reject }
-        worker.postMessage({ type: 'contend', epoch: wanted, wasClosed } satisfies ToThread)
+        tell(worker, { type: 'contend', epoch: wanted, wasClosed })
       })
     },
   }
+}
+
+function tell(worker: Worker, message: ToThread): void {
+  worker.postMessage(message, [])
 }
 
 /** Node 20 runs no TypeScript: from the sources, as tests do, the compiled file is used. */

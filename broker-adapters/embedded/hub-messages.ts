@@ -21,8 +21,8 @@ export interface HubMessages {
   /** The entry, if this connection holds this very hand-over. */
   heldBy(connection: HubConnection, sequence: number, grant: number): Entry | undefined
   /** Begins to remove it for good; `sometime`: nobody waits for that. */
-  settle(entry: Entry, how: 'soon' | 'sometime', isFinished?: boolean): void
-  giveBack(entry: Entry): void
+  readonly settle: (entry: Entry, how: 'soon' | 'sometime', isFinished?: boolean) => void
+  readonly giveBack: (entry: Entry) => void
   /** Leases it again to who had it under the last hub, or lost its connection and came back in time. */
   resume(subscription: HubSubscription, sequence: number, grant: number): boolean
   markDirty(queue: HubQueue): void
@@ -32,7 +32,7 @@ export interface HubMessages {
   /** Moves what is due; when to come again. */
   releaseDue(now: number): number | undefined
   record(entry: Entry): Buffer | undefined
-  addBytes(bytes: number): void
+  readonly addBytes: (bytes: number) => void
   readonly storedBytes: number
 }
 

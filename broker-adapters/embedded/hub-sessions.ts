@@ -19,7 +19,7 @@ export interface HubSessions {
   endGrace(giveBack: (entry: Entry) => void): void
   /** Begins the journal of this hub, with what is known of the last. */
   begin(queues: ReadonlyMap<string, HubQueue>): void
-  journal(): Journal
+  readonly journal: () => Journal
   /** Writes the journal out; begins it anew when it has grown. */
   flush(): void
   close(): void

@@ -67,7 +67,7 @@ export function createListeners(options: {
       const heard = topics.get(fields.str())?.heard
       if (heard === undefined) return
       const body = new Uint8Array(fields.view())
-      for (const listener of [...heard]) guard('onBroadcast', () => listener(body))
+      for (const listener of heard) guard('onBroadcast', () => listener(body))
     },
   }
 }

@@ -1,0 +1,89 @@
+// Starts embedded-peer.ts in processes of its own, and reads their ledgers.
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { latestEpoch, readHub } from '../../broker-adapters/embedded/election.ts'
+import type { PeerOptions } from './embedded-peer.ts'
+
+export interface Peer {
+  readonly name: string
+  readonly pid: number
+  readonly process: ChildProcess
+  /** Resolves when it prints this line. */
+  line(text: string): Promise<void>
+  tell(text: 'finish' | 'exit' | 'stop'): void
+  kill(signal: NodeJS.Signals): void
+  readonly exited: Promise<number | null>
+}
+
+export interface Ledger {
+  readonly confirmed: Set<string>
+  readonly answered: Set<string>
+  /** How often each id was run. */
+  readonly ran: Map<string, number>
+  /** Milliseconds from down to up, of all processes. */
+  readonly outages: number[]
+  /** Everything else: refusals, unhandled rejections. */
+  readonly odd: string[]
+}
+
+const PROGRAM = fileURLToPath(new URL('../../dist/test/support/embedded-peer.js', import.meta.url))
+
+export function makeDirectory(): { readonly root: string; readonly dir: string } {
+  const root = mkdtempSync(join(tmpdir(), 'replyto-embedded-'))
+  return { root, dir: join(root, 'broker') }
+}
+
+export function startPeer(root: string, options: Omit<PeerOptions, 'ledger'>): Peer {
+  const ledger = join(root, `${options.name}.ledger`)
+  const child = spawn(process.execPath, [PROGRAM, JSON.stringify({ ...options, ledger })], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const seen: string[] = []
+  const waiting: { readonly text: string; readonly resolve: () => void }[] = []
+  createInterface({ input: child.stdout }).on('line', (text) => {
+    seen.push(text)
+    for (const one of waiting) if (one.text === text) one.resolve()
+  })
+  return {
+    name: options.name,
+    pid: child.pid ?? 0,
+    process: child,
+    line: (text) =>
+      seen.includes(text) ? Promise.resolve() : new Promise((resolve) => waiting.push({ text, resolve })),
+    tell: (text) => void child.stdin.write(`${text}\n`),
+    kill: (signal) => void child.kill(signal),
+    exited: new Promise((resolve) => child.once('exit', (code) => resolve(code))),
+  }
+}
+
+/** The process id of the hub of this directory. */
+export function hubPid(dir: string): number {
+  return readHub(dir, latestEpoch(dir))?.pid ?? 0
+}
+
+/** Resolves when there is a later hub. */
+export async function epochAfter(dir: string, epoch: number): Promise<number> {
+  while (latestEpoch(dir) <= epoch) await new Promise((resolve) => setTimeout(resolve, 2))
+  return latestEpoch(dir)
+}
+
+export function readLedgers(root: string): Ledger {
+  const all: Ledger = { confirmed: new Set(), answered: new Set(), ran: new Map(), outages: [], odd: [] }
+  for (const name of readdirSync(root).filter((file) => file.endsWith('.ledger'))) {
+    for (const line of readFileSync(join(root, name), 'utf8').split('\n')) readLine(line, all)
+  }
+  return all
+}
+
+function readLine(line: string, all: Ledger): void {
+  const [kind, value = ''] = line.split(' ')
+  if (kind === 'confirmed') all.confirmed.add(value)
+  else if (kind === 'answered') all.answered.add(value)
+  else if (kind === 'ran') all.ran.set(value, (all.ran.get(value) ?? 0) + 1)
+  else if (kind === 'up') all.outages.push(Number(value))
+  else if (line !== '' && kind !== 'down' && kind !== 'gone') all.odd.push(line)
+}
