@@ -1,0 +1,90 @@
+import { MAX_CALL_DEPTH, type CallScope } from '../protocol/call-scope.ts'
+import { monotonicMs } from '../protocol/clock.ts'
+import { CLOCK_TOLERANCE_MS, type WireDeadline } from '../protocol/deadline.ts'
+import type { DeclaredError, ReplytoError } from '../protocol/errors.ts'
+import { HEADER, integerHeader } from '../protocol/headers.ts'
+import type { ScheduledTimer } from '../protocol/timer-wheel.ts'
+import type { HeldCall } from './held-calls.ts'
+import { WORKER_DEFAULTS } from './options.ts'
+import type { WorkerParts } from './worker-parts.ts'
+
+export type AbortCause = 'time' | 'cancelled' | 'lost' | 'drain'
+
+/** After its signal aborted, a handler has so long to end before the attempt counts as failed. */
+export const OVERRUN_GRACE_MS = 1_000
+
+/**
+ * One run of a handler. A class, since one is made per message: its signal is made on first use and it needs no closures.
+ * It is what nested calls inherit.
+ */
+export class Attempt implements CallScope {
+  readonly number: number
+  /** Epoch ms. */
+  readonly deadline: number
+  readonly depth: number
+  readonly queue: string
+  /** Monotonic ms. */
+  readonly startedAt = monotonicMs()
+  /** The handler itself was called. */
+  isEntered = false
+  /** What it does from now on changes nothing. */
+  isOver = false
+  isOverrun = false
+  abortCause: AbortCause | undefined
+  timer: ScheduledTimer | undefined
+  progressCount = 0
+  /** What `ctx.fail` made. */
+  failures: DeclaredError[] | undefined
+  #controller: AbortController | undefined
+  #reason: ReplytoError | undefined
+  readonly #parts: WorkerParts
+
+  constructor(call: HeldCall, parts: WorkerParts) {
+    this.number = call.attempt
+    this.depth = depthOf(call) + 1
+    this.queue = call.queue.name
+    this.#parts = parts
+    this.deadline = endOf(call, parts.now())
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#reason !== undefined) this.#controller.abort(this.#reason)
+    }
+    return this.#controller.signal
+  }
+
+  get abortReason(): ReplytoError | undefined {
+    return this.#reason
+  }
+
+  isPoolFull(): boolean {
+    return this.#parts.limiter.isFull
+  }
+
+  /** The first cause stays. */
+  abort(cause: AbortCause, reason: ReplytoError): void {
+    if (this.abortCause !== undefined) return
+    this.abortCause = cause
+    this.#reason = reason
+    this.#controller?.abort(reason)
+  }
+}
+
+export function depthOf(call: HeldCall): number {
+  return Math.min(integerHeader(call.message.headers, HEADER.depth) ?? 0, MAX_CALL_DEPTH + 1)
+}
+
+/** Epoch ms by this machine's clock from which on a call is expired here. */
+export function lastMoment(deadline: WireDeadline): number {
+  return deadline.at + (deadline.isSameClock ? 0 : CLOCK_TOLERANCE_MS)
+}
+
+/** The attempt's time or the deadline, what is earlier. */
+function endOf({ method, deadline, message }: HeldCall, now: number): number {
+  const own =
+    method?.attemptTimeoutMs ??
+    (message.type === 'send' || deadline === undefined ? WORKER_DEFAULTS.sendAttemptTimeoutMs : Infinity)
+  return Math.min(now + own, deadline === undefined ? Infinity : lastMoment(deadline))
+}

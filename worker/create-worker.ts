@@ -1,0 +1,237 @@
+import type { AdapterFactory } from '../broker-adapters/adapter.ts'
+import type { Broker } from '../broker-adapters/broker.ts'
+import { openBroker } from '../broker-adapters/connect.ts'
+import { assertService, queueOf } from '../contract/service-facts.ts'
+import { monotonicMs } from '../protocol/clock.ts'
+import { createCounters } from '../protocol/counters.ts'
+import { CallError, ConfigError, messageOf } from '../protocol/errors.ts'
+import { queueName } from '../protocol/queue-names.ts'
+import { createTimerWheel } from '../protocol/timer-wheel.ts'
+import { collectHandlers } from './handlers.ts'
+import { createHeldCalls } from './held-calls.ts'
+import { createLimiter } from './limiter.ts'
+import { resolveGraceMs, resolveServeOptions, resolveWorkerOptions, type ResolvedWorkerOptions } from './options.ts'
+import type { ServedQueue } from './served-queue.ts'
+import { createServing, type Serving } from './serving.ts'
+import { listenForStop } from './stop-signals.ts'
+import { createTombstones } from './tombstones.ts'
+import type { CreateWorkerOptions, Worker, WorkerHealth } from './types.ts'
+
+/**
+ * A worker for services of one group.
+ *
+ * @param target a Broker from `connect()`, which it shares; or a URL or factory, and then it opens and closes its own broker,
+ *   dialling in the background. @default REPLYTO_URL, else `file:./.replyto`
+ * @throws ConfigError for a bad URL or option.
+ */
+export function createWorker(target?: Broker | AdapterFactory | string, options: CreateWorkerOptions = {}): Worker {
+  const resolved = resolveWorkerOptions(options)
+  if (isBroker(target)) return buildWorker({ broker: target, isOwned: false, options: resolved })
+  return buildWorker({ broker: openBroker(target, options), isOwned: true, options: resolved })
+}
+
+export interface WorkerSetup {
+  readonly broker: Broker
+  /** Closed with the worker. */
+  readonly isOwned: boolean
+  readonly options: ResolvedWorkerOptions
+  /** Epoch ms. @default Date.now */
+  readonly now?: () => number
+  /** @default Math.random */
+  readonly random?: () => number
+}
+
+export function buildWorker({ broker, isOwned, options, now = Date.now, random = Math.random }: WorkerSetup): Worker {
+  const core = broker['~core']
+  const counters = createCounters()
+  const limiter = createLimiter(options.concurrency)
+  const wheel = createTimerWheel()
+  const queues: ServedQueue[] = []
+  const end = createEnd()
+  let serving: Serving | undefined
+  let starting: Promise<Worker> | undefined
+  let closing: Promise<void> | undefined
+  const detach = core.attach('worker', ({ graceMs }) => closeWithin(graceMs))
+
+  const worker: Worker = {
+    serve(service, handlers, serveOptions = {}) {
+      assertService(service)
+      if (starting !== undefined || closing !== undefined)
+        throw new ConfigError(`serve('${service.name}', …) comes after start(): serve everything first`)
+      const ref = queueOf(service, options.group)
+      const name = queueName(core.namespace, ref)
+      if (queues.some((queue) => queue.name === name))
+        throw new ConfigError(`service '${service.name}' ${ref.major} is served already by this worker`)
+      const resolved = resolveServeOptions(service, serveOptions)
+      queues.push({
+        ref,
+        name,
+        methods: collectHandlers(service, handlers, { limiter, options: resolved }),
+        calls: createHeldCalls(),
+        tombstones: createTombstones(now),
+        running: 0,
+        lastDeliveryAt: monotonicMs(),
+      })
+      return worker
+    },
+    start() {
+      starting ??= begin()
+      return starting
+    },
+    run,
+    counters: counters.counts,
+    health,
+    // Not async: wrong options are told at once, and every caller gets the same promise.
+    close: ({ graceMs } = {}) => closeWithin(resolveGraceMs(graceMs)),
+    [Symbol.asyncDispose]: () => closeWithin(resolveGraceMs(undefined)),
+  }
+  return worker
+
+  function begin(): Promise<Worker> {
+    const started = open()
+    // Who ignores the promise still finds the reason.
+    started.catch((error: unknown) => {
+      if (closing === undefined) core.log('error', 'WORKER_START', `the worker did not start: ${messageOf(error)}`)
+    })
+    return started
+  }
+
+  async function open(): Promise<Worker> {
+    if (queues.length === 0)
+      throw new ConfigError('the worker serves nothing: call serve(service, handlers) before start()')
+    const patience = setTimeout(
+      () => core.log('warn', 'WORKER_WAITS', `the worker waits for ${core.url}, which is away`),
+      core.connectTimeoutMs,
+    )
+    try {
+      const adapter = await end.orBefore(core.adapter)
+      serving = createServing({
+        core,
+        adapter,
+        queues,
+        options,
+        limiter,
+        wheel,
+        count: (name) => counters.add(name),
+        now,
+        random,
+      })
+      await end.orBefore(serving.start())
+      return worker
+    } finally {
+      clearTimeout(patience)
+    }
+  }
+
+  async function run(): Promise<void> {
+    const stopListening = listenForStop(() => void closeWithin(resolveGraceMs(undefined)))
+    try {
+      await worker.start()
+      await end.closed
+    } catch (error) {
+      const wasAsked = closing !== undefined
+      await closeWithin(0)
+      if (!wasAsked) throw error
+    } finally {
+      stopListening()
+    }
+  }
+
+  function closeWithin(graceMs: number): Promise<void> {
+    closing ??= close(graceMs)
+    return closing
+  }
+
+  /** The loops first, then the shared parts, then, if it is ours, the broker. */
+  async function close(graceMs: number): Promise<void> {
+    end.begin()
+    await serving?.drain({ graceMs })
+    wheel.close()
+    detach()
+    if (isOwned) await closeBroker()
+    end.complete()
+  }
+
+  async function closeBroker(): Promise<void> {
+    try {
+      await broker.close({ graceMs: 0 })
+    } catch (error) {
+      core.log('warn', 'CLOSE', `${core.url} did not close: ${messageOf(error)}`)
+    }
+  }
+
+  function health(): WorkerHealth {
+    const state = stateNow()
+    const at = monotonicMs()
+    return {
+      state,
+      queues: queues.map((queue) => ({
+        service: queue.ref.service,
+        group: queue.ref.group,
+        consuming:
+          (state === 'consuming' || core.state === 'blocked') &&
+          serving?.isStuck === false &&
+          serving.isConsuming(queue),
+        running: queue.running,
+        held: queue.calls.all().filter((call) => call.running === undefined).length,
+        idleMs: Math.round(at - queue.lastDeliveryAt),
+      })),
+    }
+  }
+
+  function isConsumingAll(loops: Serving): boolean {
+    return queues.every((queue) => loops.isConsuming(queue))
+  }
+
+  function stateNow(): WorkerHealth['state'] {
+    if (end.isComplete) return 'closed'
+    if (closing !== undefined) return 'draining'
+    if (serving === undefined || !isConsumingAll(serving)) return 'starting'
+    if (core.state === 'blocked' || serving.isStuck) return 'blocked'
+    return core.state === 'up' ? 'consuming' : 'starting'
+  }
+}
+
+function isBroker(target: Broker | AdapterFactory | string | undefined): target is Broker {
+  return typeof target === 'object' && target !== null && '~core' in target
+}
+
+interface End {
+  /** What is waited for, unless the worker is closed before: then CLOSED. */
+  orBefore<T>(work: Promise<T>): Promise<T>
+  readonly closed: Promise<void>
+  readonly isComplete: boolean
+  begin(): void
+  complete(): void
+}
+
+function createEnd(): End {
+  const stops = new Set<() => void>()
+  let isBegun = false
+  let isComplete = false
+  let resolveClosed: (() => void) | undefined
+  const closed = new Promise<void>((resolve) => {
+    resolveClosed = resolve
+  })
+  return {
+    closed,
+    get isComplete() {
+      return isComplete
+    },
+    orBefore: (work) =>
+      new Promise((resolve, reject) => {
+        const stop = (): void => reject(new CallError('CLOSED', 'the worker was closed before it had started'))
+        if (isBegun) stop()
+        stops.add(stop)
+        work.then(resolve, reject).finally(() => stops.delete(stop))
+      }),
+    begin() {
+      isBegun = true
+      for (const stop of stops) stop()
+    },
+    complete() {
+      isComplete = true
+      resolveClosed?.()
+    },
+  }
+}

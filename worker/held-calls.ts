@@ -1,0 +1,95 @@
+import type { Delivery } from '../broker-adapters/adapter.ts'
+import type { WireDeadline } from '../protocol/deadline.ts'
+import type { Message } from '../protocol/message.ts'
+import type { Attempt } from './attempt.ts'
+import type { ServedMethod } from './handlers.ts'
+import type { ServedQueue } from './served-queue.ts'
+
+/** A call or send that this worker holds, from the hand-over to the settlement of its delivery. */
+export interface HeldCall {
+  readonly queue: ServedQueue
+  readonly message: Message
+  /** What the message names; undefined: the contract has no such method. */
+  readonly method: ServedMethod | undefined
+  readonly deadline: WireDeadline | undefined
+  /** Where answers go; undefined: nobody waits, or the address is not one to write to. */
+  readonly replyAddress: string | undefined
+  /** Replaced when the broker took it back and hands the same call over again. */
+  delivery: Delivery
+  /** Further copies of the call: settled with it, or taking the place of a lost delivery. */
+  readonly spares: Delivery[]
+  /** Counted from 1; of the run that is under way or comes next. */
+  attempt: number
+  /** One entry per failed attempt. */
+  history: string
+  /** waiting: for a slot. held: for its next attempt. Only `running` has `running`, only waiting and held have `leave`. */
+  stage: 'waiting' | 'running' | 'held' | 'settling' | 'done'
+  /** Monotonic ms at which a held one is due. */
+  dueAt: number
+  leave: (() => void) | undefined
+  running: Attempt | undefined
+  isCancelled: boolean
+  /** Some copy of it may have entered a handler. */
+  mayHaveRun: boolean
+}
+
+/** The calls of one queue that are held, and the ids of those that ended. */
+export interface HeldCalls {
+  readonly size: number
+  get(id: string): HeldCall | undefined
+  all(): readonly HeldCall[]
+  add(call: HeldCall): void
+  /** It is settled for good: a further copy is a duplicate. */
+  finish(call: HeldCall): void
+  /** It is no longer held here and may come again. */
+  forget(call: HeldCall): void
+  isFinished(id: string): boolean
+  whenEmpty(): Promise<void>
+}
+
+const REMEMBERED = 10_000
+
+export function createHeldCalls(remembered: number = REMEMBERED): HeldCalls {
+  const held = new Map<string, HeldCall>()
+  const ring: string[] = []
+  const finished = new Set<string>()
+  let next = 0
+  let waiters: (() => void)[] = []
+
+  return {
+    get size() {
+      return held.size
+    },
+    get: (id) => held.get(id),
+    all: () => [...held.values()],
+    add(call) {
+      held.set(call.message.id, call)
+    },
+    finish(call) {
+      remember(call.message.id)
+      remove(call)
+    },
+    forget: remove,
+    isFinished: (id) => finished.has(id),
+    whenEmpty: () => (held.size === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
+  }
+
+  /** A ring, since a set whose oldest entries are deleted gets slow at its beginning. */
+  function remember(id: string): void {
+    if (finished.has(id)) return
+    const oldest = ring[next]
+    if (oldest !== undefined) finished.delete(oldest)
+    ring[next] = id
+    finished.add(id)
+    next = (next + 1) % remembered
+  }
+
+  function remove(call: HeldCall): void {
+    call.stage = 'done'
+    if (held.get(call.message.id) === call) held.delete(call.message.id)
+    if (held.size > 0) return
+    const ready = waiters
+    waiters = []
+    for (const resolve of ready) resolve()
+  }
+}

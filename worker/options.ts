@@ -1,0 +1,86 @@
+import type { Service } from '../contract/types.ts'
+import { ConfigError } from '../protocol/errors.ts'
+import type { Middleware } from '../protocol/middleware.ts'
+import { nameProblem } from '../protocol/queue-names.ts'
+import type { ServeOptions, WorkerOptions } from './types.ts'
+
+export const WORKER_DEFAULTS = Object.freeze({
+  name: 'worker',
+  group: 'default',
+  concurrency: 10,
+  prefetchPerSlot: 2,
+  validate: 'both',
+  graceMs: 20_000,
+  /** Of a send that names none; a call's is the rest of its deadline. */
+  sendAttemptTimeoutMs: 900_000,
+} as const)
+
+const MAX_CONCURRENCY = 100_000
+const MAX_MS = 2_147_483_647
+
+export interface ResolvedWorkerOptions {
+  readonly name: string
+  readonly group: string
+  readonly concurrency: number
+  readonly prefetch: number
+  readonly middleware: readonly Middleware[]
+  readonly validate: 'both' | 'receiver' | 'off'
+}
+
+/** @throws ConfigError that names the field, its value and its range. */
+export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOptions {
+  const concurrency = wholeNumber('concurrency', options.concurrency, 1, MAX_CONCURRENCY) ?? WORKER_DEFAULTS.concurrency
+  const prefetch =
+    wholeNumber('prefetch', options.prefetch, 1, 2 * MAX_CONCURRENCY) ?? concurrency * WORKER_DEFAULTS.prefetchPerSlot
+  const validate = options.validate ?? WORKER_DEFAULTS.validate
+  if (!['both', 'receiver', 'off'].includes(validate))
+    throw new ConfigError(`validate must be 'both', 'receiver' or 'off'; got ${JSON.stringify(validate)}`)
+  const middleware = options.middleware ?? []
+  if (!Array.isArray(middleware) || middleware.some((layer) => typeof layer !== 'function'))
+    throw new ConfigError('middleware must be an array of functions (call, next) => Promise')
+  return Object.freeze({
+    name: named('the name of a worker', options.name ?? WORKER_DEFAULTS.name),
+    group: named('the name of a group', options.group ?? WORKER_DEFAULTS.group),
+    concurrency,
+    prefetch,
+    middleware: [...middleware],
+    validate,
+  })
+}
+
+export interface ResolvedServeOptions {
+  /** By method; a method that is not in it has only the worker's limit. */
+  readonly concurrency: ReadonlyMap<string, number>
+  readonly attemptTimeoutMs: number | undefined
+}
+
+/** @throws ConfigError for a limit of a method that does not exist, or a number out of range. */
+export function resolveServeOptions(service: Service, options: ServeOptions): ResolvedServeOptions {
+  const concurrency = new Map<string, number>()
+  for (const [method, value] of Object.entries(options.concurrency ?? {})) {
+    if (!Object.hasOwn(service.methods, method))
+      throw new ConfigError(
+        `concurrency names ${JSON.stringify(method)}, which is no method of '${service.name}'; its methods are ${Object.keys(service.methods).join(', ')}`,
+      )
+    const limit = wholeNumber(`concurrency of '${service.name}.${method}'`, value, 1, MAX_CONCURRENCY)
+    if (limit !== undefined) concurrency.set(method, limit)
+  }
+  return { concurrency, attemptTimeoutMs: wholeNumber('attemptTimeoutMs', options.attemptTimeoutMs, 1, MAX_MS) }
+}
+
+/** @throws ConfigError if it is no whole number from 0 on. */
+export function resolveGraceMs(graceMs: number | undefined): number {
+  return wholeNumber('graceMs', graceMs, 0, MAX_MS) ?? WORKER_DEFAULTS.graceMs
+}
+
+function named(what: string, name: string): string {
+  const problem = nameProblem(name)
+  if (problem !== undefined) throw new ConfigError(`${what} ${problem}`)
+  return name
+}
+
+function wholeNumber(name: string, value: unknown, min: number, max: number): number | undefined {
+  if (value === undefined) return undefined
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value
+  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}; got ${String(value)}`)
+}

@@ -1,0 +1,155 @@
+import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
+import type { BrokerCore } from '../broker-adapters/broker.ts'
+import { monotonicMs } from '../protocol/clock.ts'
+import type { Reply } from '../protocol/message.ts'
+import type { ScheduledTimer, TimerWheel } from '../protocol/timer-wheel.ts'
+import type { WorkerCount } from './worker-counters.ts'
+
+/** `tooLate`: its time is over. `dropped`: not known to be stored, and somebody else will answer. */
+export type ReplyFate = 'stored' | 'gone' | 'tooLate' | 'dropped'
+
+export interface ConfirmedOptions {
+  /** Monotonic ms after which it is not tried any more. */
+  readonly giveUpAt: number
+  /** False: the delivery is lost, its next owner will answer. */
+  readonly isWanted: () => boolean
+}
+
+/** Replies on their way to the broker. What was gathered in one turn of the event loop for one address leaves together. */
+export interface ReplyOutbox {
+  /** Tried again until the broker has stored it. Never rejects. */
+  send(address: string, reply: Reply, options: ConfirmedOptions): Promise<ReplyFate>
+  /** Best effort, in order with the others. */
+  sendUnconfirmed(address: string, reply: Reply): void
+  /** What is left is dropped. */
+  close(): void
+  readonly isClosed: boolean
+}
+
+export interface ReplyOutboxOptions {
+  readonly core: BrokerCore
+  readonly adapter: Pick<BrokerAdapter, 'reply'>
+  readonly wheel: TimerWheel
+  readonly count: (name: WorkerCount) => void
+}
+
+interface Item {
+  readonly address: string
+  readonly reply: Reply
+  /** Undefined: unconfirmed. */
+  readonly wanted: ConfirmedOptions | undefined
+  readonly settle: (fate: ReplyFate) => void
+  isSettled: boolean
+  giveUp: ScheduledTimer | undefined
+}
+
+const FIRST_RETRY_MS = 50
+const MAX_RETRY_MS = 2_000
+
+export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOptions): ReplyOutbox {
+  let gathered = new Map<string, Item[]>()
+  /** The broker did not say that it stored them. */
+  const failed = new Set<Item>()
+  let retryMs = FIRST_RETRY_MS
+  let retryTimer: ScheduledTimer | undefined
+  let isClosed = false
+  const stopListening = core.onState((state) => state === 'up' && retry())
+
+  return {
+    send(address, reply, wanted) {
+      return new Promise((resolve) => {
+        const item: Item = { address, reply, wanted, settle: resolve, isSettled: false, giveUp: undefined }
+        if (isClosed) return settle(item, 'dropped')
+        item.giveUp = wheel.schedule(wanted.giveUpAt, () => settle(item, 'tooLate'))
+        gather(item)
+      })
+    },
+    sendUnconfirmed(address, reply) {
+      if (!isClosed)
+        gather({ address, reply, wanted: undefined, settle: () => {}, isSettled: false, giveUp: undefined })
+    },
+    get isClosed() {
+      return isClosed
+    },
+    close() {
+      isClosed = true
+      stopListening()
+      retryTimer?.cancel()
+      for (const items of [...gathered.values(), [...failed]]) for (const item of items) settle(item, 'dropped')
+      gathered.clear()
+    },
+  }
+
+  function gather(item: Item): void {
+    if (gathered.size === 0) setImmediate(flush)
+    const items = gathered.get(item.address)
+    if (items === undefined) gathered.set(item.address, [item])
+    else items.push(item)
+  }
+
+  /** Here replies to one inbox could be packed into frames. */
+  function flush(): void {
+    const batches = gathered
+    gathered = new Map()
+    for (const [address, items] of batches) void store(address, items)
+  }
+
+  async function store(address: string, items: readonly Item[]): Promise<void> {
+    const live = items.filter(isLive)
+    if (live.length === 0) return
+    const outcomes = await ask(address, live)
+    let isUnknown = false
+    for (const [index, item] of live.entries()) {
+      const outcome = outcomes[index] ?? 'unknown'
+      if (outcome !== 'unknown') settle(item, outcome)
+      else if (isLive(item) && item.wanted !== undefined) {
+        failed.add(item)
+        isUnknown = true
+      }
+    }
+    if (isUnknown) retryLater()
+    else retryMs = FIRST_RETRY_MS
+  }
+
+  async function ask(address: string, items: readonly Item[]): Promise<readonly ('stored' | 'gone' | 'unknown')[]> {
+    try {
+      const replies = items.map((item) => item.reply)
+      return await adapter.reply(address, replies)
+    } catch (error) {
+      core.log('error', 'REPLY', `the broker's adapter failed while it stored replies: ${String(error)}`, address)
+      return []
+    }
+  }
+
+  /** Lost ones are dropped; the delivery's next owner answers. */
+  function isLive(item: Item): boolean {
+    if (!item.isSettled && item.wanted?.isWanted() === false) settle(item, 'dropped')
+    return !item.isSettled
+  }
+
+  function retryLater(): void {
+    if (isClosed || retryTimer !== undefined) return
+    retryTimer = wheel.schedule(monotonicMs() + retryMs, retry)
+    retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
+  }
+
+  function retry(): void {
+    retryTimer?.cancel()
+    retryTimer = undefined
+    if (core.state === 'down' && failed.size > 0) return retryLater()
+    const items = [...failed].filter(isLive)
+    failed.clear()
+    for (const item of items) {
+      count('repliesResent')
+      gather(item)
+    }
+  }
+
+  function settle(item: Item, fate: ReplyFate): void {
+    if (item.isSettled) return
+    item.isSettled = true
+    item.giveUp?.cancel()
+    failed.delete(item)
+    item.settle(fate)
+  }
+}

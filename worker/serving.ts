@@ -1,0 +1,91 @@
+import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
+import type { BrokerCore } from '../broker-adapters/broker.ts'
+import { monotonicMs } from '../protocol/clock.ts'
+import type { TimerWheel } from '../protocol/timer-wheel.ts'
+import { createDeliveryLoop } from './delivery-loop.ts'
+import { createDispatcher } from './dispatch.ts'
+import { OVERRUN_GRACE_MS } from './attempt.ts'
+import type { Limiter } from './limiter.ts'
+import type { ResolvedWorkerOptions } from './options.ts'
+import { createReplyOutbox } from './reply-outbox.ts'
+import type { ServedQueue } from './served-queue.ts'
+import type { WorkerCount } from './worker-counters.ts'
+import type { WorkerParts } from './worker-parts.ts'
+
+/** What runs between start and close: the loops of all queues. */
+export interface Serving {
+  /** Resolves when every queue is consumed. */
+  start(): Promise<void>
+  isConsuming(queue: ServedQueue): boolean
+  readonly isStuck: boolean
+  /** Never rejects; takes at most `graceMs` and a second. */
+  drain(options: { readonly graceMs: number }): Promise<void>
+}
+
+export interface ServingOptions {
+  readonly core: BrokerCore
+  readonly adapter: BrokerAdapter
+  readonly queues: readonly ServedQueue[]
+  readonly options: ResolvedWorkerOptions
+  readonly limiter: Limiter
+  readonly wheel: TimerWheel
+  readonly count: (name: WorkerCount) => void
+  readonly now: () => number
+  readonly random: () => number
+}
+
+export function createServing(given: ServingOptions): Serving {
+  const { core, adapter, wheel, count, queues } = given
+  const outbox = createReplyOutbox({ core, adapter, wheel, count })
+  const parts: WorkerParts = { ...given, outbox }
+  const dispatcher = createDispatcher(parts, { onStuckChange })
+  const loops = queues.map((queue) => createDeliveryLoop(queue, { parts, dispatcher }))
+
+  return {
+    async start() {
+      for (const queue of queues) queue.lastDeliveryAt = monotonicMs()
+      await Promise.all(loops.map((loop) => loop.start()))
+    },
+    isConsuming: (queue) => loops.some((loop) => loop.queue === queue && loop.isConsuming),
+    get isStuck() {
+      return dispatcher.isStuck
+    },
+    drain,
+  }
+
+  /** No slot will be free soon: others shall have what waits here, and nothing new comes. */
+  function onStuckChange(isStuck: boolean): void {
+    for (const loop of loops) {
+      if (isStuck) loop.pause()
+      else loop.resume()
+    }
+    if (isStuck) dispatcher.giveBackWaiting(queues)
+  }
+
+  /**
+   * In this order: subscriptions stop · what has not begun goes back · held retries are stored · running handlers end, their
+   * nested calls still work · their replies are stored · their deliveries are acked. When the grace is over, signals abort; a
+   * second later what still runs is given to others. Then listeners go.
+   */
+  async function drain({ graceMs }: { readonly graceMs: number }): Promise<void> {
+    const stopped = Promise.all(loops.map((loop) => loop.stop()))
+    dispatcher.stopBeginning(queues)
+    const allSettled = stopped.then(() => Promise.all(queues.map((queue) => queue.calls.whenEmpty())))
+    if (!(await endsWithin(allSettled, graceMs))) {
+      dispatcher.abortRunning(queues)
+      if (!(await endsWithin(allSettled, OVERRUN_GRACE_MS))) dispatcher.abandonRunning(queues)
+    }
+    outbox.close()
+    for (const loop of loops) loop.close()
+  }
+}
+
+async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, ms, false)
+  })
+  const isDone = await Promise.race([work.then(() => true), late])
+  clearTimeout(timer)
+  return isDone
+}

@@ -1,0 +1,219 @@
+import type { DeadLetterReason, Delivery } from '../broker-adapters/adapter.ts'
+import { monotonicMs } from '../protocol/clock.ts'
+import { lastMoment } from './attempt.ts'
+import { describeThrown, nameOf, stackOf } from './failures.ts'
+import type { HeldCall } from './held-calls.ts'
+import { errorReply, resultReply } from './replies.ts'
+import { appendHistory, attemptsOf, isAheadOfMessage, retryDelayMs, retryHeaders } from './retry-policy.ts'
+import { decideSettlement, type Outcome, type Settlement, type SettlementFacts } from './settlement.ts'
+import type { WorkerParts } from './worker-parts.ts'
+
+/** Carries out what `decideSettlement` says: each delivery is settled here, exactly once. */
+export interface Settler {
+  /** Does nothing for a call that is settled or being settled. */
+  settle(call: HeldCall, outcome: Outcome): void
+  /** Gives it back to the broker; what was tried here already is stored with it. `delayMs`: of a retry that was held. */
+  giveBack(call: HeldCall, options?: { readonly delayMs: number }): void
+}
+
+/** So long after its deadline an answer is still brought to the broker. */
+const ANSWER_PAST_DEADLINE_MS = 10_000
+/** For calls without a deadline, which only other programs make. */
+const ANSWER_WITHOUT_DEADLINE_MS = 600_000
+
+export function createSettler(
+  parts: WorkerParts,
+  { retryLater }: { readonly retryLater: (call: HeldCall, delayMs: number) => void },
+): Settler {
+  const { adapter, core, outbox, count } = parts
+
+  return {
+    settle(call, outcome) {
+      if (call.stage === 'settling' || call.stage === 'done') return
+      call.stage = 'settling'
+      countOutcome(outcome, count)
+      guarded(call, () => carryOut(call, outcome, decideSettlement(outcome, factsFor(call, outcome, parts))))
+    },
+    giveBack(call, { delayMs } = { delayMs: 0 }) {
+      if (call.stage === 'settling' || call.stage === 'done') return
+      call.stage = 'settling'
+      guarded(call, () => handBack(call, delayMs))
+    },
+  }
+
+  /** Whatever goes wrong inside, the delivery does not stay held for ever. */
+  function guarded(call: HeldCall, settle: () => Promise<void>): void {
+    settle().catch((error: unknown) => {
+      core.log('error', 'WORKER_BUG', `settling ${nameOf(call)} failed inside the worker: ${stackOf(error)}`)
+      if (call.stage === 'done') return
+      call.queue.calls.forget(call)
+      releaseAll(call)
+    })
+  }
+
+  async function carryOut(call: HeldCall, outcome: Outcome, settlement: Settlement): Promise<void> {
+    switch (settlement.act) {
+      case 'nothing':
+        return call.queue.calls.forget(call)
+      case 'release':
+        return handBack(call, 0)
+      case 'retry':
+        return tryAgain(call, outcome, settlement.delayMs)
+      case 'complete':
+        return complete(call, outcome)
+      case 'fail':
+        return fail(call, outcome, settlement)
+    }
+  }
+
+  async function handBack(call: HeldCall, delayMs: number): Promise<void> {
+    count('released')
+    if (isAheadOfMessage(call)) {
+      const headers = retryHeaders(call)
+      await onDelivery(call, (delivery) => delivery.retry({ delayMs: Math.max(0, Math.round(delayMs)), headers }))
+      ackSpares(call)
+    } else releaseAll(call)
+    call.queue.calls.forget(call)
+  }
+
+  async function tryAgain(call: HeldCall, outcome: Outcome, delayMs: number): Promise<void> {
+    count('retried')
+    call.history = appendHistory(call.history, call.attempt, detailOf(outcome))
+    call.attempt++
+    call.mayHaveRun = true
+    retryLater(call, delayMs)
+  }
+
+  async function complete(call: HeldCall, outcome: Outcome): Promise<void> {
+    if (outcome.kind !== 'returned') throw new Error(`an outcome ${outcome.kind} cannot be completed`)
+    const isAnswered = await answer(call, () => resultReply(call, parts, outcome.body))
+    if (!isAnswered) return
+    count('completed')
+    finish(call)
+  }
+
+  /** Kept first, answered second, acked last: a crash in between only repeats. */
+  async function fail(
+    call: HeldCall,
+    outcome: Outcome,
+    { keep, executed, failure }: Extract<Settlement, { act: 'fail' }>,
+  ): Promise<void> {
+    if (outcome.kind !== 'expired' && outcome.kind !== 'cancelled') count('failed')
+    if (keep && (call.message.type === 'send' || call.replyAddress === undefined)) return deadLetter(call, outcome)
+    if (keep && !(await park(call, outcome))) return drop(call)
+    const isAnswered = await answer(call, () => errorReply(call, parts, { failure, executed }))
+    if (isAnswered) finish(call)
+  }
+
+  async function deadLetter(call: HeldCall, outcome: Outcome): Promise<void> {
+    const why = whyOf(call, outcome)
+    const isKept = await onDelivery(call, (delivery) => delivery.deadLetter(why))
+    if (!isKept) return drop(call)
+    count('deadLettered')
+    ackSpares(call)
+    call.queue.calls.finish(call)
+  }
+
+  /** False: the delivery is lost. After `answerUntil` it is not tried any more: the caller at least is told. */
+  async function park(call: HeldCall, outcome: Outcome): Promise<boolean> {
+    const why = whyOf(call, outcome)
+    const giveUpAt = answerUntil(call, parts)
+    for (let waitMs = 50; ; waitMs = Math.min(waitMs * 2, 2_000)) {
+      try {
+        await adapter.park(call.queue.ref, call.message, why)
+        count('deadLettered')
+        return true
+      } catch (error) {
+        if (call.delivery.isLost || outbox.isClosed) return false
+        core.log(
+          'error',
+          'DEAD_LETTER',
+          `a dead letter of ${nameOf(call)} is not stored: ${describeThrown(error)}`,
+          call.queue.name,
+        )
+        if (monotonicMs() + waitMs > giveUpAt) return true
+      }
+      await new Promise<void>((resolve) => parts.wheel.schedule(monotonicMs() + waitMs, resolve))
+    }
+  }
+
+  /** False: not known to be stored, so the delivery must not be acked. */
+  async function answer(call: HeldCall, makeReply: () => ReturnType<typeof resultReply>): Promise<boolean> {
+    if (call.replyAddress === undefined) return true
+    const fate = await outbox.send(call.replyAddress, makeReply(), {
+      giveUpAt: answerUntil(call, parts),
+      isWanted: () => !call.delivery.isLost,
+    })
+    if (fate === 'dropped') drop(call)
+    if (fate === 'gone') count('repliesGone')
+    if (fate === 'tooLate') count('repliesAbandoned')
+    return fate !== 'dropped'
+  }
+
+  function finish(call: HeldCall): void {
+    if (call.stage === 'done') return
+    call.queue.calls.finish(call)
+    call.delivery.ack()
+    ackSpares(call)
+  }
+
+  /** Somebody else will have it: the broker took it back, or gets it back now. */
+  function drop(call: HeldCall): void {
+    if (call.stage === 'done') return
+    call.queue.calls.forget(call)
+    releaseAll(call)
+  }
+}
+
+/** A delivery that is lost while it is settled may be followed by another one of the same call. False: it is lost. */
+async function onDelivery(call: HeldCall, settle: (delivery: Delivery) => Promise<void>): Promise<boolean> {
+  for (;;) {
+    const { delivery } = call
+    await settle(delivery)
+    if (call.delivery === delivery) return !delivery.isLost
+  }
+}
+
+function ackSpares(call: HeldCall): void {
+  for (const delivery of call.spares.splice(0)) if (!delivery.isLost) delivery.ack()
+}
+
+/** Also for a call that is taken from its running handler at the end of a drain. */
+export function releaseAll(call: HeldCall): void {
+  for (const delivery of [call.delivery, ...call.spares.splice(0)]) if (!delivery.isLost) delivery.release()
+}
+
+function factsFor(call: HeldCall, outcome: Outcome, { now, random }: WorkerParts): SettlementFacts {
+  const facts = call.method?.facts
+  const retryAfterMs = outcome.kind === 'threw' ? outcome.retryAfterMs : undefined
+  return {
+    type: call.message.type,
+    attempt: call.attempt,
+    attempts: attemptsOf(facts, call.message.type),
+    asksForRetry: (facts?.retry?.attempts ?? 1) > 1,
+    retryDelayMs: retryDelayMs(facts, { attempt: call.attempt, retryAfterMs, random }),
+    remainingMs: call.deadline === undefined ? undefined : lastMoment(call.deadline) - now(),
+    isProvenFirst: !call.mayHaveRun,
+  }
+}
+
+function countOutcome({ kind }: Outcome, count: WorkerParts['count']): void {
+  if (kind === 'expired' || kind === 'cancelled') count(kind)
+  if (kind === 'unreadable') count('invalidMessages')
+}
+
+/** Monotonic ms. */
+function answerUntil({ deadline }: HeldCall, { now }: WorkerParts): number {
+  if (deadline === undefined) return monotonicMs() + ANSWER_WITHOUT_DEADLINE_MS
+  return monotonicMs() + Math.max(0, lastMoment(deadline) - now()) + ANSWER_PAST_DEADLINE_MS
+}
+
+function whyOf(call: HeldCall, outcome: Outcome): DeadLetterReason {
+  const code = 'failure' in outcome ? outcome.failure.code : 'HANDLER_FAILED'
+  return { code, reason: appendHistory(call.history, call.attempt, detailOf(outcome)), attempts: call.attempt }
+}
+
+function detailOf(outcome: Outcome): string {
+  if (outcome.kind === 'threw') return outcome.detail
+  return 'failure' in outcome ? outcome.failure.message : outcome.kind
+}

@@ -1,0 +1,22 @@
+import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
+import type { BrokerCore } from '../broker-adapters/broker.ts'
+import type { TimerWheel } from '../protocol/timer-wheel.ts'
+import type { Limiter } from './limiter.ts'
+import type { ResolvedWorkerOptions } from './options.ts'
+import type { ReplyOutbox } from './reply-outbox.ts'
+import type { WorkerCount } from './worker-counters.ts'
+
+/** What the parts of one worker share. */
+export interface WorkerParts {
+  readonly core: BrokerCore
+  readonly adapter: BrokerAdapter
+  readonly options: ResolvedWorkerOptions
+  readonly limiter: Limiter
+  readonly outbox: ReplyOutbox
+  readonly wheel: TimerWheel
+  readonly count: (name: WorkerCount) => void
+  /** Epoch ms. */
+  readonly now: () => number
+  /** 0 ≤ x < 1, for jitter. */
+  readonly random: () => number
+}
