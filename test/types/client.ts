@@ -8,6 +8,8 @@ declare const maybeSignal: AbortSignal | undefined
 
 type Resized = { bytes: Uint8Array<ArrayBuffer>; at: Date }
 
+declare const otherPing: Stub<typeof images>['ping']
+
 const img = client.service(images, { group: 'gpu', timeoutMs: undefined })
 img satisfies Stub<typeof images>
 // @ts-expect-error not a contract
@@ -142,5 +144,5 @@ export function wrong(): void {
   // @ts-expect-error one input each
   void img.resize.map({ path: '' })
   // @ts-expect-error the stub is read-only
-  img.ping = img.ping
+  img.ping = otherPing
 }

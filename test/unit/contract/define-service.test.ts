@@ -207,7 +207,7 @@ describe('methodsOf', () => {
 
 describe('a contract of another copy of the package', () => {
   test('is a service like our own', async () => {
-    const url = `${'../../../contract/define-service.ts'}?copy`
+    const url: string = '../../../contract/define-service.ts?copy'
     const copy: { defineService: typeof defineService } = await import(/* @vite-ignore */ url)
     expect(copy.defineService).not.toBe(defineService)
     const theirs = copy.defineService('a', { methods: { ping } })

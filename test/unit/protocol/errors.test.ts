@@ -5,6 +5,9 @@ import * as errors from '../../../protocol/errors.ts'
 
 const { BrokerError, CallError, ConfigError, DeclaredError, errorOf, messageOf, RemoteError, ReplytoError } = errors
 
+/** Another module for the runtime; not a literal, as TypeScript knows no queries. */
+const COPY: string = '../../../protocol/errors.ts?copy'
+
 const codes = Object.keys(ERROR_CODES).filter(isErrorCode)
 const classes = { CallError, RemoteError, BrokerError, ConfigError }
 
@@ -21,7 +24,7 @@ const facts = {
 
 /** The module as another copy of the package would have it, with names as a minifier leaves them. */
 async function importCopy(): Promise<typeof errors> {
-  const copy: typeof errors = await import(/* @vite-ignore */ `${'../../../protocol/errors.ts'}?copy`)
+  const copy: typeof errors = await import(/* @vite-ignore */ COPY)
   for (const [index, made] of [copy.ReplytoError, copy.CallError, copy.RemoteError, copy.DeclaredError].entries())
     Object.defineProperty(made, 'name', { value: `a${index}` })
   return copy

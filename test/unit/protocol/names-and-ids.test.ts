@@ -40,7 +40,7 @@ describe('call ids', () => {
   })
 
   test('of another process are foreign', async () => {
-    const url = `${'../../../protocol/ids.ts'}?copy`
+    const url: string = '../../../protocol/ids.ts?copy'
     const copy: { newCallId: typeof newCallId } = await import(/* @vite-ignore */ url)
     expect(isOwnId(copy.newCallId())).toBe(false)
   })
