@@ -97,7 +97,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
       gate.reject(new BrokerError('BROKER_REFUSED', `${target.url} refused: ${reason ?? 'no reason given'}`))
       return setState('down')
     }
-    if (next === 'down' && state !== 'down')
+    if (next === 'down' && state !== 'down' && closing === undefined)
       log.write(
         'warn',
         'BROKER_DOWN',
