@@ -1,3 +1,4 @@
+import { CallError, messageOf } from '../../protocol/errors.ts'
 import { HEADER } from '../../protocol/headers.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
 import { queueName } from '../../protocol/queue-names.ts'
@@ -37,10 +38,11 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
   const broker = memoryBroker(name)
   const cleanups = new Set<() => void>()
   let context: AdapterContext | undefined
+  let isStopped = false
 
   const now = (): number => started().now()
   const queueOf = (ref: Parameters<BrokerAdapter['declare']>[0]): MemoryQueue =>
-    memoryQueue(broker, started().namespace, ref)
+    memoryQueue(broker, open().namespace, ref)
 
   return {
     capabilities: {
@@ -60,6 +62,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     },
 
     async stop() {
+      isStopped = true
       for (const cleanup of cleanups) cleanup()
       cleanups.clear()
     },
@@ -69,6 +72,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     },
 
     async publish(ref, messages) {
+      if (isStopped) return messages.map(() => ({ status: 'notSent', reason: 'the adapter was stopped' }))
       if (!broker.queues.has(queueName(started().namespace, ref)))
         return messages.map(() => ({ status: 'unroutable', reason: 'no such queue' }))
       const queue = queueOf(ref)
@@ -101,7 +105,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
         stored.wasHandedOut = true
         setImmediate(() => {
           if (delivery.isLost || !held.has(stored)) return
-          if (isOpen()) onDelivery(delivery)
+          if (isOpen()) guarded(() => onDelivery(delivery))
           else delivery.release()
         })
       }
@@ -113,9 +117,9 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     },
 
     async openInbox({ leaseMs }, onReply) {
-      const address = `${started().namespace}.in.${started().processId}.${++broker.inboxCount}`
+      const address = `${open().namespace}.in.${started().processId}.${++broker.inboxCount}`
       const inbox: MemoryInbox = { leaseTimer: undefined, reader: undefined }
-      inbox.reader = (reply) => onReply(reply, () => {})
+      inbox.reader = (reply) => guarded(() => onReply(reply, () => {}))
       broker.inboxes.set(address, inbox)
       const leave = (): void => {
         inbox.reader = undefined
@@ -132,6 +136,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     },
 
     async reply(address, replies) {
+      if (isStopped) return replies.map(() => 'unknown')
       await later()
       return replies.map((reply) => deliverReply(broker.inboxes.get(address), reply))
     },
@@ -150,17 +155,19 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     },
 
     broadcast(topic, body) {
+      if (isStopped) return
       const copy = Uint8Array.from(body)
       for (const listener of broker.topics.get(`${started().namespace} ${topic}`) ?? []) setImmediate(listener, copy)
     },
 
     async onBroadcast(topic, listener) {
-      const key = `${started().namespace} ${topic}`
+      const key = `${open().namespace} ${topic}`
       const listeners = broker.topics.get(key) ?? new Set()
       broker.topics.set(key, listeners)
-      listeners.add(listener)
+      const heard = (body: Uint8Array): void => guarded(() => listener(body))
+      listeners.add(heard)
       const leave = (): void => {
-        listeners.delete(listener)
+        listeners.delete(heard)
         cleanups.delete(leave)
       }
       cleanups.add(leave)
@@ -208,6 +215,20 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
   function started(): AdapterContext {
     if (context === undefined) throw new Error('the memory adapter was used before start()')
     return context
+  }
+
+  function open(): AdapterContext {
+    if (isStopped) throw new CallError('CLOSED', `the adapter of memory:${name} was stopped`)
+    return started()
+  }
+
+  /** What a callback throws ends in the log. */
+  function guarded(callback: () => void): void {
+    try {
+      callback()
+    } catch (error) {
+      context?.log('error', 'LISTENER', `a listener threw: ${messageOf(error)}`)
+    }
   }
 
   function publishOne(queue: MemoryQueue, message: Message): PublishOutcome {
