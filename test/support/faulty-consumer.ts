@@ -1,0 +1,130 @@
+import type { Delivery, Subscription } from '../../broker-adapters/adapter.ts'
+import type { SeamEvent } from './seam-events.ts'
+import type { FaultParts } from './faulty-adapter.ts'
+
+export interface FaultyConsumer {
+  readonly subscription: Subscription
+  open(): Promise<void>
+  /** What is held is lost at once here and given back to the broker. */
+  lose(): void
+  redeliver(id: string): void
+}
+
+interface HeldDelivery extends Delivery {
+  /** Tells the holder that it is lost; the broker's own delivery stays as it is. */
+  takeAway(): void
+}
+
+export function createFaultyConsumer(
+  consume: (receive: (delivery: Delivery) => void) => Promise<Subscription>,
+  { events, plans, isUp, onDelivery }: FaultParts & { readonly onDelivery: (delivery: Delivery) => void },
+  onStopped: () => void,
+): FaultyConsumer {
+  const held = new Map<Delivery, HeldDelivery>()
+  let inner: Subscription | undefined
+  let closing: Promise<void> = Promise.resolve()
+  let isPaused = false
+  let isStopped = false
+
+  return {
+    subscription: {
+      pause() {
+        isPaused = true
+        inner?.pause()
+      },
+      resume() {
+        isPaused = false
+        inner?.resume()
+      },
+      async stop() {
+        events.add({ kind: 'stopConsuming', id: '' })
+        isStopped = true
+        onStopped()
+        await inner?.stop()
+      },
+    },
+    async open() {
+      await closing
+      if (isStopped || inner !== undefined) return
+      inner = await consume(receive)
+      if (isPaused) inner.pause()
+    },
+    lose() {
+      const lost = [...held]
+      const old = inner
+      held.clear()
+      inner = undefined
+      for (const [, delivery] of lost) delivery.takeAway()
+      closing = (async () => {
+        await old?.stop()
+        for (const [real] of lost.toReversed()) real.release()
+      })()
+    },
+    redeliver(id) {
+      for (const [real, delivery] of held) if (real.message.id === id) handAgain(real, delivery)
+    },
+  }
+
+  function receive(real: Delivery): void {
+    if (isUp()) hand(real, 0)
+    else real.release()
+  }
+
+  function handAgain(real: Delivery, delivery: HeldDelivery): void {
+    delivery.takeAway()
+    held.delete(real)
+    hand(real, 1)
+  }
+
+  function hand(real: Delivery, timesTaken: number): void {
+    const { message } = real
+    let isTaken = false
+    let listener: (() => void) | undefined
+    const number = ++handed
+    const delivery: HeldDelivery = {
+      message,
+      redelivered: real.redelivered || timesTaken > 0,
+      handBacks: real.handBacks === undefined ? undefined : real.handBacks + timesTaken,
+      get isLost() {
+        return isTaken || real.isLost
+      },
+      onLost(given) {
+        listener = given
+        if (isTaken) given()
+        else real.onLost(() => isTaken || given())
+      },
+      takeAway() {
+        isTaken = true
+        listener?.()
+      },
+      ack() {
+        if (!settle('ack')) return
+        if (plans.ack?.(message) === 'lost') {
+          held.set(real, delivery)
+          setImmediate(() => handAgain(real, delivery))
+        } else real.ack()
+      },
+      async retry(options) {
+        if (settle('retry', options.headers)) await real.retry(options)
+      },
+      async deadLetter(why) {
+        if (settle('deadLetter', { code: why.code, reason: why.reason })) await real.deadLetter(why)
+      },
+      release() {
+        if (settle('release')) real.release()
+      },
+    }
+    held.set(real, delivery)
+    events.add({ kind: 'delivery', id: message.id, delivery: number, headers: message.headers })
+    onDelivery(delivery)
+
+    /** Every settlement is noted, a second one too; only what is still ours reaches the broker. */
+    function settle(kind: SeamEvent['kind'], headers?: Readonly<Record<string, string>>): boolean {
+      events.add({ kind, id: message.id, delivery: number, headers, detail: isTaken ? 'lost' : undefined })
+      held.delete(real)
+      return !isTaken
+    }
+  }
+}
+
+let handed = 0
