@@ -1,0 +1,38 @@
+import { createClient, createWorker, defineService, method, type } from 'replyto'
+import { countHandled, type BenchClient, type BenchWorker, type Payload, type Place, type Subject } from './subject.ts'
+
+// The library as its users have it: defaults, but for a worker that runs as many calls at once as the heaviest load has
+// outstanding, so that the worker's own limit is not what is measured.
+
+const CONCURRENCY = 1_000
+
+const bench = defineService('bench', {
+  methods: {
+    echo: method({ input: type<Payload>(), output: type<Payload>(), timeoutMs: 20_000 }),
+    store: method({ input: type<Payload>(), oneWay: true }),
+  },
+})
+
+export const ours: Subject = { startClient, startWorker }
+
+async function startClient({ broker }: Place): Promise<BenchClient> {
+  const client = createClient(broker, { name: 'bench' })
+  await client.ready()
+  const stub = client.service(bench)
+  return {
+    call: (payload) => stub.echo(payload),
+    send: async (payload) => void (await stub.store.send(payload)),
+    close: () => client.close({ graceMs: 1_000 }),
+  }
+}
+
+async function startWorker({ broker }: Place): Promise<BenchWorker> {
+  const handled = countHandled()
+  const worker = createWorker(broker, { name: 'bench', concurrency: CONCURRENCY })
+  worker.serve(bench, {
+    echo: (payload) => payload,
+    store: () => handled.add(1),
+  })
+  await worker.start()
+  return { handled: (count) => handled.reached(count), close: () => worker.close({ graceMs: 1_000 }) }
+}

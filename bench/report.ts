@@ -1,0 +1,126 @@
+import { spreadOf, type Spread } from './driver.ts'
+import type { DiskFigures } from './disk.ts'
+import { CALL_LOADS, type CallFigures, type PairFigures, type QueueFigures } from './run-pair.ts'
+import { SUBJECT_NAMES, type SubjectName } from './subject.ts'
+
+/** All that was measured, run by run. */
+export interface BenchFigures {
+  readonly broker: string
+  readonly runs: Readonly<Record<SubjectName, readonly PairFigures[]>>
+  readonly disk: readonly DiskFigures[]
+}
+
+const TITLES: Readonly<Record<SubjectName, string>> = {
+  replyto: 'replyto',
+  lmdb: 'bare LMDB queue, fsync per commit, reply by socket',
+  tcp: 'TCP on the loopback, JSON lines, nothing durable',
+}
+
+interface Target {
+  readonly text: string
+  readonly figure: Figure
+  readonly bound: number
+  readonly isUpper: boolean
+}
+
+type Figure = (pair: PairFigures) => number | undefined
+
+const p50Of =
+  (load: string): Figure =>
+  (pair) =>
+    pair.calls[load]?.p50Ms
+const rateOf =
+  (load: string): Figure =>
+  (pair) =>
+    pair.calls[load]?.callsPerS
+
+const TARGETS: readonly Target[] = [
+  { text: 'W1 p50', figure: p50Of('W1'), bound: 2.5, isUpper: true },
+  { text: 'W2 calls/s', figure: rateOf('W2'), bound: 0.3, isUpper: false },
+  { text: 'W4 enqueue/s', figure: (pair) => pair.queue?.enqueuePerS, bound: 0.2, isUpper: false },
+]
+
+/** The report as text: tables of medians (min–max), ratios against the references, and whether the targets are met. */
+export function reportOf(figures: BenchFigures): string {
+  return [
+    ...CALL_LOADS.map(({ name, outstanding }) => callTable(figures, name, outstanding)),
+    queueTable(figures),
+    diskLine(figures.disk),
+    targetLines(figures),
+  ].join('\n\n')
+}
+
+function callTable({ runs, broker }: BenchFigures, load: string, outstanding: number): string {
+  const of = (name: SubjectName, field: keyof CallFigures): Spread =>
+    spreadOf(numbers(runs[name].map((pair) => pair.calls[load]?.[field])))
+  const rows = SUBJECT_NAMES.map((name) => [
+    titleOf(name, broker),
+    spread(of(name, 'callsPerS'), rate),
+    spread(of(name, 'p50Ms'), ms),
+    spread(of(name, 'p99Ms'), ms),
+    of(name, 'cpuSecondsPer1000').median.toFixed(3),
+    ratio(of('replyto', 'callsPerS').median, of(name, 'callsPerS').median),
+    ratio(of('replyto', 'p50Ms').median, of(name, 'p50Ms').median),
+    String(runs[name].reduce((sum, pair) => sum + (pair.calls[load]?.errors ?? 0), 0)),
+  ])
+  const head = ['', 'calls/s', 'p50 ms', 'p99 ms', 'CPU s/1000', 'ours/it: rate', 'ours/it: p50', 'errors']
+  const title = `${load}: ${outstanding === 1 ? 'one call after the other' : `${outstanding} calls outstanding`}`
+  return table(title, [head, ...rows])
+}
+
+function queueTable({ runs, broker }: BenchFigures): string {
+  const of = (name: SubjectName, field: keyof QueueFigures): Spread =>
+    spreadOf(numbers(runs[name].map((pair) => pair.queue?.[field])))
+  const rows = SUBJECT_NAMES.filter((name) => name !== 'tcp').map((name) => [
+    titleOf(name, broker),
+    spread(of(name, 'enqueuePerS'), rate),
+    spread(of(name, 'drainPerS'), rate),
+    of(name, 'cpuSecondsPer1000').median.toFixed(3),
+    ratio(of('replyto', 'enqueuePerS').median, of(name, 'enqueuePerS').median),
+    ratio(of('replyto', 'drainPerS').median, of(name, 'drainPerS').median),
+    String(runs[name].reduce((sum, pair) => sum + (pair.queue?.errors ?? 0), 0)),
+  ])
+  const head = ['', 'enqueue/s', 'drain/s', 'CPU s/1000', 'ours/it: enqueue', 'ours/it: drain', 'errors']
+  const sends = of('replyto', 'sends').median.toLocaleString('en')
+  return table(`W4: ${sends} durable sends, 1,000 outstanding; then drained by one worker`, [head, ...rows])
+}
+
+function diskLine(disk: readonly DiskFigures[]): string {
+  const p50 = spreadOf(disk.map((run) => run.p50Ms))
+  const p99 = spreadOf(disk.map((run) => run.p99Ms))
+  return `disk: append of 400 B and fdatasync: p50 ${spread(p50, ms)} ms, p99 ${spread(p99, ms)} ms`
+}
+
+function targetLines({ runs, broker }: BenchFigures): string {
+  if (!broker.startsWith('file:')) return 'targets: they are set for file: only'
+  const lines = TARGETS.map(({ text, figure, bound, isUpper }) => {
+    const ours = spreadOf(numbers(runs.replyto.map(figure))).median
+    const bare = spreadOf(numbers(runs.lmdb.map(figure))).median
+    const isMet = isUpper ? ours <= bound * bare : ours >= bound * bare
+    return `  ${isMet ? 'met ' : 'MISS'}  ${text}: ${ratio(ours, bare)} of the bare LMDB queue; target ${isUpper ? '≤' : '≥'} ${bound} ×`
+  })
+  return ['targets', ...lines].join('\n')
+}
+
+const titleOf = (name: SubjectName, broker: string): string =>
+  name === 'replyto' ? `${TITLES.replyto} ${broker}` : TITLES[name]
+
+function numbers(values: readonly (number | string | undefined)[]): number[] {
+  return values.filter((value) => typeof value === 'number')
+}
+
+const rate = (value: number): string => (value < 10_000 ? value.toFixed(0) : `${(value / 1000).toFixed(1)}k`)
+const ms = (value: number): string => value.toFixed(value < 10 ? 2 : 1)
+const ratio = (ours: number, it: number): string => `${(ours / it).toFixed(2)} ×`
+const spread = ({ min, median, max }: Spread, text: (value: number) => string): string =>
+  `${text(median)} (${text(min)}–${text(max)})`
+
+function table(title: string, rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  '),
+  )
+  return [title, ...lines].join('\n')
+}

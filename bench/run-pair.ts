@@ -1,0 +1,124 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { LoopFigures } from './driver.ts'
+import type { BenchOptions } from './options.ts'
+import { startSide, type Side } from './processes.ts'
+import type { Place, SubjectName } from './subject.ts'
+
+export const CALL_LOADS = [
+  { name: 'W1', outstanding: 1 },
+  { name: 'W2', outstanding: 64 },
+  { name: 'W3', outstanding: 1_000 },
+] as const
+const SENDS_OUTSTANDING = 1_000
+const WARM_UP_MS = 500
+const W4_LIMIT_MS = 60_000
+
+export interface CallFigures extends LoopFigures {
+  readonly callsPerS: number
+  /** Client and worker, all threads, per 1,000 calls. */
+  readonly cpuSecondsPer1000: number
+}
+
+export interface QueueFigures {
+  readonly sends: number
+  readonly errors: number
+  readonly enqueuePerS: number
+  readonly drainPerS: number
+  /** Enqueue and drain, client and worker, per 1,000 sends. */
+  readonly cpuSecondsPer1000: number
+}
+
+/** What one fresh pair of processes did in one run. W4 is missing where nothing can be queued. */
+export interface PairFigures {
+  readonly calls: Readonly<Record<string, CallFigures>>
+  readonly queue?: QueueFigures
+}
+
+/** Measures one subject once: W1 to W3 with one pair of processes, W4 with another; directories of their own. */
+export async function runPair(subject: SubjectName, baseDir: string, options: BenchOptions): Promise<PairFigures> {
+  const calls = await inFreshPlace(subject, baseDir, options, measureCalls)
+  if (subject === 'tcp') return { calls }
+  return { calls, queue: await inFreshPlace(subject, baseDir, options, measureQueue) }
+}
+
+interface Pair {
+  readonly subject: SubjectName
+  readonly place: Place
+  readonly client: Side
+  /** The same process as the client's where the broker lives in one process. */
+  readonly worker: Side
+}
+
+async function inFreshPlace<T>(
+  subject: SubjectName,
+  baseDir: string,
+  options: BenchOptions,
+  measure: (pair: Pair, options: BenchOptions) => Promise<T>,
+): Promise<T> {
+  const dir = await mkdtemp(join(baseDir, 'p-'))
+  const isOneProcess = subject === 'replyto' && options.broker.startsWith('memory:')
+  const broker = options.broker === 'file:' ? `file:${dir}` : options.broker
+  const client = startSide(options.nodeArgs)
+  const worker = isOneProcess ? client : startSide(options.nodeArgs)
+  try {
+    return await measure({ subject, place: { dir, broker }, client, worker }, options)
+  } finally {
+    if (worker !== client) await worker.end()
+    await client.end()
+    await rm(dir, { recursive: true, force: true })
+  }
+}
+
+async function measureCalls(pair: Pair, { seconds }: BenchOptions): Promise<Record<string, CallFigures>> {
+  const { subject, place, client, worker } = pair
+  await worker.ask({ do: 'startWorker', subject, place })
+  await client.ask({ do: 'startClient', subject, place })
+  const figures: Record<string, CallFigures> = {}
+  for (const { name, outstanding } of CALL_LOADS) {
+    await client.ask({ do: 'call', outstanding, limitMs: WARM_UP_MS })
+    const cpuBefore = await cpuOf(pair)
+    const { figures: loop } = await client.ask(
+      { do: 'call', outstanding, limitMs: seconds * 1000 },
+      seconds * 1000 + 30_000,
+    )
+    const cpuSeconds = (await cpuOf(pair)) - cpuBefore
+    if (loop === undefined) throw new Error(`${subject} ${name}: no figures`)
+    figures[name] = {
+      ...loop,
+      callsPerS: perSecond(loop.calls, loop.elapsedMs),
+      cpuSecondsPer1000: (cpuSeconds / loop.calls) * 1000,
+    }
+  }
+  return figures
+}
+
+/** 50,000 durable sends while nobody consumes; then a worker takes them. The drain's time begins with the worker's start. */
+async function measureQueue(pair: Pair, options: BenchOptions): Promise<QueueFigures> {
+  const { subject, place, client, worker } = pair
+  await client.ask({ do: 'startClient', subject, place })
+  const cpuBefore = await cpuOf(pair)
+  const load = { do: 'send', outstanding: SENDS_OUTSTANDING, limitMs: W4_LIMIT_MS, count: options.sends } as const
+  const { figures } = await client.ask(load, W4_LIMIT_MS + 30_000)
+  if (figures === undefined) throw new Error(`${subject} W4: no figures`)
+  const started = performance.now()
+  await worker.ask({ do: 'startWorker', subject, place })
+  await worker.ask({ do: 'handled', count: figures.calls }, W4_LIMIT_MS)
+  const drainMs = performance.now() - started
+  const cpuSeconds = (await cpuOf(pair)) - cpuBefore
+  return {
+    sends: figures.calls,
+    errors: figures.errors,
+    enqueuePerS: perSecond(figures.calls, figures.elapsedMs),
+    drainPerS: perSecond(figures.calls, drainMs),
+    cpuSecondsPer1000: (cpuSeconds / figures.calls) * 1000,
+  }
+}
+
+async function cpuOf({ client, worker }: Pair): Promise<number> {
+  const sides = new Set([client, worker])
+  const answers = await Promise.all([...sides].map((side) => side.ask({ do: 'cpu' })))
+  return answers.reduce((sum, { cpuSeconds = 0 }) => sum + cpuSeconds, 0)
+}
+
+const perSecond = (count: number, ms: number): number => (count / ms) * 1000

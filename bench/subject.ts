@@ -1,0 +1,58 @@
+/** The small payload of every load: 118 bytes of CBOR. Requests and replies carry it. */
+export interface Payload {
+  readonly id: number
+  readonly text: string
+}
+
+export const payloadOf = (id: number): Payload => ({ id, text: TEXT })
+
+const TEXT = 'abcdefghij'.repeat(10)
+
+/** Where a pair of processes meets. */
+export interface Place {
+  /** A directory of this pair's own, on the disk that is measured. */
+  readonly dir: string
+  /** Target of the library's client and worker. */
+  readonly broker: string
+}
+
+export interface BenchClient {
+  /** One call, answered with what it carried. */
+  call(payload: Payload): Promise<Payload>
+  /** Resolves when it is durable; rejects where nothing is. */
+  send(payload: Payload): Promise<void>
+  close(): Promise<void>
+}
+
+export interface BenchWorker {
+  /** Resolves when so many sends have been handled since the start. */
+  handled(count: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** Something that is measured: what the client process and what the worker process does. */
+export interface Subject {
+  startWorker(place: Place): Promise<BenchWorker>
+  startClient(place: Place): Promise<BenchClient>
+}
+
+export const SUBJECT_NAMES = ['replyto', 'lmdb', 'tcp'] as const
+export type SubjectName = (typeof SUBJECT_NAMES)[number]
+
+export interface HandledCount {
+  add(count: number): void
+  reached(count: number): Promise<void>
+}
+
+export function countHandled(): HandledCount {
+  let handled = 0
+  let waiting: { readonly count: number; readonly resolve: () => void } | undefined
+  return {
+    add(count) {
+      handled += count
+      if (waiting !== undefined && handled >= waiting.count) waiting.resolve()
+    },
+    reached: (count) =>
+      handled >= count ? Promise.resolve() : new Promise((resolve) => (waiting = { count, resolve })),
+  }
+}
