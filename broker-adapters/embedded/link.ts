@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { BrokerError, messageOf } from '../../protocol/errors.ts'
+import { BrokerError, CallError, messageOf } from '../../protocol/errors.ts'
 import type { LogLevel } from '../adapter.ts'
 import { codeOf, FORMAT, hubFile, latestEpoch, readHub, takeIntent, type HubRecord } from './election.ts'
 import { createHubHost } from './hub-host.ts'
@@ -54,7 +54,8 @@ export interface LinkOptions {
   readonly beforeFlush: () => void
 }
 
-type Ending = 'closed' | 'silent'
+/** closed: there was a connection · refused: nobody listens · silent: somebody does, and says nothing. */
+type Ending = 'closed' | 'refused' | 'silent'
 
 const INTENT_MS = 500
 const POLL_MS = 4
@@ -77,6 +78,7 @@ export function createLink(given: LinkOptions): Link {
   let seq = 0
   let running: Promise<void> | undefined
   let keepAlive: NodeJS.Timeout | undefined
+  let endStart: () => void = () => undefined
 
   function flush(): void {
     isFlushDue = false
@@ -121,7 +123,9 @@ export function createLink(given: LinkOptions): Link {
     const epoch = latestEpoch(dir)
     const record = readHub(dir, epoch)
     if (record !== undefined) checkRecord(record, dir)
-    const ending = record === undefined ? 'closed' : await talk(record, onUp)
+    const ending = record === undefined ? 'refused' : await talk(record, onUp)
+    // A hub that closed the connection may live on: then it takes the next one.
+    if (ending === 'closed') return
     if (stopping.signal.aborted || latestEpoch(dir) > epoch) return
     await succeed(epoch + 1, ending)
   }
@@ -132,7 +136,7 @@ export function createLink(given: LinkOptions): Link {
       await waitForHub(epoch)
       if (stopping.signal.aborted || existsSync(hubFile(dir, epoch))) return
     }
-    if (!stopping.signal.aborted) await host.contend(epoch, ending === 'closed')
+    if (!stopping.signal.aborted) await host.contend(epoch, ending === 'refused')
   }
   async function waitForHub(epoch: number): Promise<void> {
     const until = Date.now() + INTENT_MS
@@ -157,6 +161,7 @@ export function createLink(given: LinkOptions): Link {
       let ending: Ending = 'closed'
       let refused: BrokerError | undefined
       let wasUp = false
+      let isWelcome = false
       // Ticks, not time: after a freeze of this process one has passed, and what came meanwhile is read before the next.
       let silentTicks = 0
       const ticking = setInterval(() => {
@@ -171,6 +176,7 @@ export function createLink(given: LinkOptions): Link {
       }, options.silenceMs / TICKS)
 
       function onWelcome(fields: FrameReader): void {
+        isWelcome = true
         const welcome = JSON.parse(fields.str()) as Welcome // from a hub of the same format, see checkRecord
         log('debug', 'EMBEDDED_HUB', `connected to hub ${welcome.epoch}`)
         if (welcome.durability === 'process' && options.durability === 'disk') {
@@ -216,8 +222,10 @@ export function createLink(given: LinkOptions): Link {
         for (const waiting of takeAll(pending)) waiting.onLost()
         if (wasUp)
           given.onDown(ending === 'silent' ? `the hub said nothing for ${options.silenceMs} ms` : 'the hub is gone')
-        if (refused === undefined) resolve(ending)
-        else reject(refused)
+        if (refused !== undefined) reject(refused)
+        else if (isWelcome) resolve(ending)
+        // It is about to become the hub, or to be none any more: not again at once.
+        else void pause(POLL_MS).then(() => resolve(ending))
       })
       isConnected = true
       writer
@@ -260,12 +268,14 @@ export function createLink(given: LinkOptions): Link {
       return new Promise((resolve, reject) => {
         // The hub's thread is not what keeps a process alive; an open broker is.
         keepAlive ??= setInterval(() => undefined, KEEP_ALIVE_MS)
+        endStart = () => reject(new CallError('CLOSED', 'the broker was closed'))
         running ??= run({ resolve, reject })
       })
     },
     async stop() {
       await sayBye()
       stopping.abort()
+      endStart()
       socket?.destroy()
       await Promise.all([running, host.stop()])
       clearInterval(keepAlive)
@@ -320,7 +330,7 @@ function refusal(text: string): BrokerError {
   return new BrokerError('BROKER_REFUSED', text)
 }
 
-/** 'closed': nobody listens. A hub that is alive but cannot take the connection is tried until it counts as silent. */
+/** A hub that is alive but cannot take the connection is tried until it counts as silent. */
 async function openSocket(path: string, silenceMs: number, signal: AbortSignal): Promise<Socket | Ending> {
   for (const until = Date.now() + silenceMs; Date.now() < until && !signal.aborted;) {
     const opened = await new Promise<Socket | string>((resolve) => {
@@ -333,7 +343,7 @@ async function openSocket(path: string, silenceMs: number, signal: AbortSignal):
     })
     if (typeof opened !== 'string') return opened
     // EAGAIN: its backlog is full.
-    if (opened !== 'EAGAIN') return 'closed'
+    if (opened !== 'EAGAIN') return 'refused'
     await sleep(10)
   }
   return 'silent'
