@@ -62,7 +62,7 @@ function scanTagged(cursor: Cursor, tag: number, depth: number): void {
       return scanTaggedItem(cursor, tag, major < 2 || (head >= 0xf9 && head <= 0xfb), depth)
     case 2: // big integer
     case 3: // negative big integer
-      return scanBigInt(cursor, tag, major, depth)
+      return scanBigInt(cursor, tag, head)
     case 258: // Set
       return scanTaggedItem(cursor, tag, major === 4, depth)
     case 259: // Map
@@ -79,11 +79,12 @@ function scanTaggedItem(cursor: Cursor, tag: number, fits: boolean, depth: numbe
   scanItem(cursor, depth)
 }
 
-function scanBigInt(cursor: Cursor, tag: number, major: number, depth: number): void {
-  const start = cursor.at
-  scanTaggedItem(cursor, tag, major === 2, depth)
-  if (cursor.at - start > MAX_BIGINT_BYTES + 9)
-    throw new CodecError(`CBOR big integer of more than ${MAX_BIGINT_BYTES} bytes`)
+function scanBigInt(cursor: Cursor, tag: number, head: number): void {
+  if (head >> 5 !== 2) throw new CodecError(`CBOR tag ${tag} around what it is not made for`)
+  cursor.at++
+  const length = readArgument(cursor, head & 0x1f)
+  if (length > MAX_BIGINT_BYTES) throw new CodecError(`CBOR big integer of more than ${MAX_BIGINT_BYTES} bytes`)
+  skip(cursor, length)
 }
 
 /** The entries of an array are items, those of an object and a map a key and an item. */

@@ -85,7 +85,7 @@ describe('refused', () => {
 
   test('a message cut anywhere', () => {
     const body = cborCodec.encode(everything)
-    for (let length = 0; length < body.length; length++) refusal(body.slice(0, length))
+    for (let length = 0; length < body.length; length++) expect(refusal(body.slice(0, length))).not.toBe('')
     expect(cborCodec.decode(body)).toEqual(everything)
   })
 
@@ -96,7 +96,7 @@ describe('refused', () => {
     ['Sets', Buffer.concat(Array.from({ length: 100_000 }, () => Buffer.from('d9010281', 'hex')))],
     ['dates', Buffer.alloc(500_000, 0xc1)],
   ])('a depth bomb of %s', (_, body) => {
-    refusal(body)
+    expect(refusal(body)).toMatch(/deeper than 64|around what/)
   })
 
   test('one level more than the encoder writes', () => {
@@ -107,6 +107,8 @@ describe('refused', () => {
   test('a big integer that would take minutes', () => {
     const longest = Buffer.concat([hex('c2 59 0400'), Buffer.alloc(MAX_BIGINT_BYTES, 0xff)])
     expect(cborCodec.decode(longest)).toBe(2n ** BigInt(MAX_BIGINT_BYTES * 8) - 1n)
+    const longer = Buffer.concat([hex('c3 59 0401'), Buffer.alloc(MAX_BIGINT_BYTES + 1, 0xff)])
+    expect(refusal(longer)).toContain('big integer of more than 1024 bytes')
     const hostile = Buffer.concat([hex('c2 5a 000f4240'), Buffer.alloc(1_000_000, 0xff)])
     expect(refusal(hostile)).toContain('big integer of more than 1024 bytes')
   })
@@ -128,26 +130,9 @@ describe('accepted from other programs', () => {
   })
 })
 
-/** What another program sent can be passed on. */
-function expectEncodable(body: Uint8Array): void {
-  let value: unknown
-  try {
-    value = cborCodec.decode(body)
-  } catch {
-    return // refused, which the caller has looked at
-  }
-  cborCodec.encode(value)
-}
-
 describe('hostile bytes either decode or are a CodecError', () => {
-  const decodeOrRefuse = (body: Uint8Array, seed: number): void => {
-    try {
-      cborCodec.decode(body)
-    } catch (error) {
-      expect(error, `seed ${seed}: ${Buffer.from(body).toString('hex')}`).toBeInstanceOf(CodecError)
-    }
-    expectEncodable(body)
-  }
+  const wrongAnswers = (bodies: Iterable<Uint8Array>): string[] =>
+    Array.from(bodies, (body) => wrongAnswer(body)).filter((answer) => answer !== undefined)
 
   test('valid messages with some bytes changed', () => {
     const sources = [
@@ -155,23 +140,22 @@ describe('hostile bytes either decode or are a CodecError', () => {
       ...Array.from({ length: 40 }, (_, index) => cborCodec.encode(randomValue(createRandom(index + 1), 'cbor'))),
       new Encoder({ useRecords: true, structuredClone: true }).encode([{ a: 1 }, { a: 2 }, /x/, new Error('x')]),
     ]
-    for (let seed = 1; seed <= 6000; seed++) {
+    const bodies = Array.from({ length: 6000 }, (_, seed) => {
       const random = createRandom(seed)
       const body = Uint8Array.from(sources[random.below(sources.length)] ?? [])
       for (let changes = 1 + random.below(4); changes > 0; changes--)
         body[random.below(body.length)] = random.below(256)
-      decodeOrRefuse(body, seed)
-    }
+      return body
+    })
+    expect(wrongAnswers(bodies)).toEqual([])
   })
 
   test('noise', () => {
-    for (let seed = 1; seed <= 4000; seed++) {
+    const bodies = Array.from({ length: 4000 }, (_, seed) => {
       const random = createRandom(seed)
-      decodeOrRefuse(
-        Uint8Array.from({ length: 1 + random.below(40) }, () => random.below(256)),
-        seed,
-      )
-    }
+      return Uint8Array.from({ length: 1 + random.below(40) }, () => random.below(256))
+    })
+    expect(wrongAnswers(bodies)).toEqual([])
   })
 
   test('and leave the decoder as it was', () => {
@@ -179,3 +163,15 @@ describe('hostile bytes either decode or are a CodecError', () => {
     expect(({} as { admin?: unknown }).admin).toBeUndefined()
   })
 })
+
+/** Undefined: it was refused in the right way, or it was decoded and could be passed on. */
+function wrongAnswer(body: Uint8Array): string | undefined {
+  try {
+    cborCodec.encode(cborCodec.decode(body))
+    return undefined
+  } catch (error) {
+    return error instanceof CodecError && !error.message.startsWith('the value')
+      ? undefined
+      : `${Buffer.from(body).toString('hex')}: ${String(error)}`
+  }
+}

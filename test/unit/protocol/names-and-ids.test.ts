@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { HOST_ID } from '../../../protocol/host-id.ts'
 import { isOwnId, isValidId, newCallId } from '../../../protocol/ids.ts'
 import {
@@ -22,6 +22,16 @@ describe('call ids', () => {
   test('are unique, and sort in the order in which they were made', () => {
     expect(new Set(ids).size).toBe(ids.length)
     expect(ids.findIndex((id, index) => index > 0 && id <= (ids[index - 1] ?? ''))).toBe(-1)
+  })
+
+  test('sort too when more are made in a millisecond than it has counts, and when the clock is set back', () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 60_000 })
+    const made = Array.from({ length: 20_000 }, newCallId)
+    vi.setSystemTime(Date.now() - 3_600_000)
+    made.push(...Array.from({ length: 20_000 }, newCallId))
+    vi.useRealTimers()
+    expect(new Set(made).size).toBe(40_000)
+    expect(made.toSorted()).toEqual(made)
   })
 
   test('begin with the time', () => {
