@@ -13,6 +13,7 @@ import type { Cancels } from './cancels.ts'
 import { checkCallOptions, CLIENT_DEFAULTS, type ResolvedClientOptions, type ResolvedStubOptions } from './options.ts'
 import type { PendingCalls } from './pending-calls.ts'
 import type { Publisher } from './publisher.ts'
+import { linkSignal } from './signal-links.ts'
 import type { CallOptions, SendOptions } from './types.ts'
 
 /** A method of a stub: what does not change from call to call. */
@@ -127,10 +128,7 @@ export function createCaller({
   function linkSignals(state: CallState, ...signals: readonly (AbortSignal | undefined)[]): () => void {
     const links = signals.flatMap((signal) => {
       if (signal === undefined) return []
-      const onAbort = (): void => cancels.cancel(state, { reason: reasonOf(signal), cause: signal.reason })
-      if (signal.aborted) onAbort()
-      else signal.addEventListener('abort', onAbort, { once: true })
-      return [() => signal.removeEventListener('abort', onAbort)]
+      return [linkSignal(signal, () => cancels.cancel(state, { reason: reasonOf(signal), cause: signal.reason }))]
     })
     return () => links.forEach((unlink) => unlink())
   }

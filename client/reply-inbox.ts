@@ -32,7 +32,10 @@ export function createReplyInbox({ core, leaseMs, pending, count, onOpen }: Repl
       return inbox?.address
     },
     open() {
-      opening ??= open()
+      opening ??= open().catch((error: unknown) => {
+        opening = undefined
+        throw error
+      })
       return opening
     },
     async close() {

@@ -83,6 +83,29 @@ test('abort before publishing proves that nothing ran; abort while queued remove
   await broker.close()
 })
 
+test('many calls share one signal without a warning, and all hear of it', async () => {
+  const broker = await freshBroker()
+  const client = createClient(broker)
+  const warnings: Error[] = []
+  const onWarning = (warning: Error): void => void warnings.push(warning)
+  process.on('warning', onWarning)
+  const controller = new AbortController()
+  const calls = Array.from({ length: 50 }, () =>
+    client
+      .service(echo)
+      .say('x', { signal: controller.signal })
+      .catch((e: unknown) => e),
+  )
+  await new Promise((resolve) => setImmediate(resolve))
+  controller.abort(new Error('enough'))
+  for (const error of await Promise.all(calls))
+    expect(error).toMatchObject({ code: 'CANCELLED', message: expect.stringContaining('enough') })
+  expect(warnings).toEqual([])
+  process.off('warning', onWarning)
+  await client.close()
+  await broker.close()
+})
+
 test('a running call that is cancelled says unknown within its proof time, or what the worker proved', async () => {
   const broker = await freshBroker()
   const client = createClient(broker)
