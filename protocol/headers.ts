@@ -36,13 +36,14 @@ export const WIRE_VERSION = '1'
 export const MAX_USER_HEADER_BYTES = 8192
 
 /** What is wrong with headers that a user gives, as a sentence without its subject; undefined: nothing. */
-export function userHeadersProblem(headers: Iterable<readonly [string, unknown]>): string | undefined {
+export function userHeadersProblem(headers: Iterable<readonly [unknown, unknown]>): string | undefined {
   let bytes = 0
   for (const [name, value] of headers) {
-    if (!/^[\x21-\x7e]{1,128}$/.test(name))
-      return `has a header name that is not 1 to 128 printable ASCII characters: ${JSON.stringify(name)}`
+    if (typeof name !== 'string' || !/^[\x21-\x7e]{1,128}$/.test(name))
+      return `has a header name that is not 1 to 128 printable ASCII characters: ${quote(name)}`
     if (name.toLowerCase().startsWith('rt-'))
       return `has the header ${name}, but names that begin with 'rt-' belong to the library`
+    if (name === '__proto__') return "has a header '__proto__', which JavaScript gives a meaning of its own"
     if (typeof value !== 'string') return `has the header ${name} with a ${typeof value} as value; headers are strings`
     if (!value.isWellFormed()) return `has the header ${name} with a value that is not well-formed text`
     bytes += name.length + Buffer.byteLength(value)
@@ -60,4 +61,8 @@ export function integerHeader(headers: Readonly<Record<string, string>>, name: s
 
 export function attemptOf(headers: Readonly<Record<string, string>>): number {
   return Math.max(1, integerHeader(headers, HEADER.attempt) ?? 1)
+}
+
+function quote(name: unknown): string {
+  return typeof name === 'string' ? JSON.stringify(name.slice(0, 140)) : `a ${typeof name}`
 }

@@ -1,3 +1,5 @@
+import { ConfigError } from './errors.ts'
+
 export interface MiddlewareCall {
   readonly side: 'client' | 'worker'
   readonly kind: 'call' | 'send'
@@ -23,7 +25,10 @@ export interface MiddlewareCall {
  */
 export type Middleware = (call: MiddlewareCall, next: () => Promise<unknown>) => Promise<unknown>
 
-/** Folds the list from the right around `core`. Rejects where a middleware throws before it gives its promise. */
+/**
+ * Folds the list from the right around `core`. Rejects where a middleware throws before it gives its promise; a second
+ * `next()` of one middleware rejects with CONFIG, so that nothing is published or run twice.
+ */
 export function runMiddleware(
   middleware: readonly Middleware[],
   call: MiddlewareCall,
@@ -31,7 +36,13 @@ export function runMiddleware(
 ): Promise<unknown> {
   const run = async (index: number): Promise<unknown> => {
     const layer = middleware[index]
-    return layer === undefined ? core() : layer(call, () => run(index + 1))
+    if (layer === undefined) return core()
+    let wentOn = false
+    return layer(call, () => {
+      if (wentOn) return Promise.reject(new ConfigError('a middleware called next() twice: a call goes on once'))
+      wentOn = true
+      return run(index + 1)
+    })
   }
   return middleware.length === 0 ? core() : run(0)
 }

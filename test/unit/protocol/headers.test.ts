@@ -35,6 +35,14 @@ describe("users' headers", () => {
     expect(userHeadersProblem(Object.entries(headers))).toContain(problem)
   })
 
+  test('may not be called __proto__: objects would lose it', () => {
+    expect(userHeadersProblem([['__proto__', 'x']])).toContain("has a header '__proto__'")
+  })
+
+  test.each([5, null, Symbol('s'), {}])('may not have the name %o', (name) => {
+    expect(userHeadersProblem(new Map<unknown, unknown>([[name, 'x']]))).toContain('not 1 to 128 printable')
+  })
+
   test('are read from a Map too', () => {
     expect(userHeadersProblem(new Map([['rt-v', '2']]))).toContain('rt-v')
   })

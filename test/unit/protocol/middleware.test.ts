@@ -71,6 +71,17 @@ describe('middleware', () => {
     expect(await runMiddleware([rescue], createCall(), () => Promise.reject(new Error('x')))).toBe('rescued x')
   })
 
+  test('that calls next twice gets CONFIG, and nothing runs twice', async () => {
+    let runs = 0
+    const again: Middleware = async (_call, next) => {
+      await next()
+      return next()
+    }
+    const running = runMiddleware([again], createCall(), async () => runs++)
+    await expect(running).rejects.toThrow('[CONFIG] a middleware called next() twice')
+    expect(runs).toBe(1)
+  })
+
   test('that throws before it gives its promise rejects', async () => {
     const broken: Middleware = () => {
       throw new Error('broken')
