@@ -1,0 +1,35 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+export interface FileList {
+  /** Sorted. */
+  readonly paths: readonly string[]
+  /** Left out because they are larger than `maxBytes`. */
+  readonly larger: number
+}
+
+/** Regular files below `dir`, sorted by path, without following links; at most `maxFiles` of at most `maxBytes`. */
+export async function listFiles(
+  dir: string,
+  { maxFiles = Infinity, maxBytes = Infinity }: { readonly maxFiles?: number; readonly maxBytes?: number } = {},
+): Promise<FileList> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true })
+  const all = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  const paths: string[] = []
+  let larger = 0
+  for (const path of all.toSorted()) {
+    if (paths.length === maxFiles) break
+    if ((await sizeOf(path)) > maxBytes) larger++
+    else paths.push(path)
+  }
+  return { paths, larger }
+}
+
+/** A file that has vanished is listed: whoever reads it says so. */
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size
+  } catch {
+    return 0
+  }
+}
