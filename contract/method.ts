@@ -31,7 +31,9 @@ export function method<
   const W extends boolean = false,
 >(definition: MethodDefinition<I, O, E, P, W>): MethodOf<I, O, E, P, W> {
   const { oneWay, ...rest } = definition
-  const facts = { kind: oneWay ? 'oneWay' : 'call', ...rest }
+  const { errors, retry } = definition
+  const own = { ...(errors && { errors: { ...errors } }), ...(retry && { retry: { ...retry } }) } // to be frozen, so copied
+  const facts = { kind: oneWay ? 'oneWay' : 'call', ...rest, ...own }
   return facts as unknown as MethodOf<I, O, E, P, W> // the type says of the facts what inference needs
 }
 

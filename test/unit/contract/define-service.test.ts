@@ -71,6 +71,15 @@ describe('a service', () => {
     expect(Object.keys(service.methods)).toEqual(['ping'])
   })
 
+  test('leaves the objects alone that its methods were made from', () => {
+    const retry = { attempts: 3 }
+    const errors = { GONE: type<void>() }
+    const service = defineService('a', { methods: { f: method({ retry, errors }) } })
+    retry.attempts = 9
+    expect(Object.isFrozen(errors)).toBe(false)
+    expect(factsOf(service.methods.f)).toMatchObject({ retry: { attempts: 3 }, errors: { GONE: errors.GONE } })
+  })
+
   test('has version 1.0.0 and cbor unless it says otherwise', () => {
     expect(defineService('a', { methods: { ping } })).toMatchObject({ version: '1.0.0', encoding: 'cbor' })
     expect(defineService('a', { version: undefined, encoding: 'json', methods: { ping } }).encoding).toBe('json')
