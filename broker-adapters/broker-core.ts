@@ -23,6 +23,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   const users = { worker: new Set<Close>(), client: new Set<Close>() }
   let state: BrokerState = 'down'
   let lastUpAt = -Infinity
+  let downTimer: NodeJS.Timeout | undefined
   let adapter: BrokerAdapter | undefined
   let connected: BrokerAdapter | undefined
   let closing: Promise<void> | undefined
@@ -97,21 +98,30 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
       gate.reject(new BrokerError('BROKER_REFUSED', `${target.url} refused: ${reason ?? 'no reason given'}`))
       return setState('down')
     }
-    if (next === 'down' && state !== 'down' && closing === undefined)
-      log.write(
-        'warn',
-        'BROKER_DOWN',
-        `${target.url} is away${reason === undefined ? '' : `: ${reason}`}; dialling again`,
-        target.url,
-      )
+    if (next !== 'down') clearTimeout(downTimer)
+    else if (state !== 'down') downTimer = setTimeout(sayDown, SHORT_ABSENCE_MS, reason).unref()
     setState(next)
+  }
+
+  function sayDown(reason: string | undefined): void {
+    const why = reason === undefined ? '' : `: ${reason}`
+    log.write('warn', 'BROKER_DOWN', `${target.url} is away${why}; dialling again`, target.url)
   }
 
   function setState(next: BrokerState): void {
     if (state === 'up' || state === 'blocked') lastUpAt = monotonicMs()
     if (state === next) return
     state = next
-    for (const listener of listeners) listener(next)
+    for (const listener of listeners) tell(listener, next)
+  }
+
+  /** A user's listener that throws must not end up in the broker's library. */
+  function tell(listener: (state: BrokerState) => void, next: BrokerState): void {
+    try {
+      listener(next)
+    } catch (error) {
+      log.write('error', 'LISTENER', `a listener of the broker's state threw: ${messageOf(error)}`)
+    }
   }
 
   /** Workers first: their handlers' nested calls still need the clients. */
@@ -125,12 +135,15 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
     await adapter?.stop()
     await starting
     clearInterval(keepAlive)
+    clearTimeout(downTimer)
     setState('closed')
     listeners.clear()
     log.close()
   }
 }
 
+/** A broker that is back sooner is not worth a line: an embedded hub moves whenever its process ends. */
+const SHORT_ABSENCE_MS = 1_000
 const MIN_PAYLOAD_BYTES = 1024
 
 function resolveConnectOptions(
