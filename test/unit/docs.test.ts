@@ -82,3 +82,7 @@ test('the pages that the README promises are there and every relative link leads
     }
   }
 })
+
+test('the README shows the quick start as it is', () => {
+  expect(read('README.md')).toContain(read('examples/quick-start.mjs'))
+})
