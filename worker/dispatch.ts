@@ -154,11 +154,14 @@ export function createDispatcher(
   function waitForSlot(call: HeldCall): void {
     if (isStopped || isStuck) return settler.giveBack(call)
     call.stage = 'waiting'
-    call.leave = limiter.wait(call.method?.lane ?? limiter.common, () => begin(call))
+    call.isBegun = false
+    const leave = limiter.wait(call.method?.lane ?? limiter.common, () => begin(call))
+    if (!call.isBegun) call.leave = leave
   }
 
   /** It has a slot. Time has passed since it was looked at. */
   function begin(call: HeldCall): void {
+    call.isBegun = true
     call.leave = undefined
     const lane = call.method?.lane ?? limiter.common
     const refusal: Outcome | undefined = call.delivery.isLost ? { kind: 'lost' } : refuseExpired(call)
@@ -334,6 +337,7 @@ function holdCall(queue: ServedQueue, delivery: Delivery, parts: WorkerParts): H
     stage: 'waiting',
     dueAt: 0,
     leave: undefined,
+    isBegun: false,
     running: undefined,
     isCancelled: false,
     mayHaveRun:

@@ -27,6 +27,8 @@ export interface HeldCall {
   /** Monotonic ms at which a held one is due. */
   dueAt: number
   leave: (() => void) | undefined
+  /** It was given a slot, perhaps while it asked for one. */
+  isBegun: boolean
   running: Attempt | undefined
   isCancelled: boolean
   /** Some copy of it may have entered a handler. */

@@ -48,6 +48,7 @@ const MAX_RETRY_MS = 2_000
 
 export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOptions): ReplyOutbox {
   let gathered = new Map<string, Item[]>()
+  const open = new Set<Item>()
   /** The broker did not say that it stored them. */
   const failed = new Set<Item>()
   let retryMs = FIRST_RETRY_MS
@@ -60,6 +61,7 @@ export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOp
       return new Promise((resolve) => {
         const item: Item = { address, reply, wanted, settle: resolve, isSettled: false, giveUp: undefined }
         if (isClosed) return settle(item, 'dropped')
+        open.add(item)
         item.giveUp = wheel.schedule(wanted.giveUpAt, () => settle(item, 'tooLate'))
         gather(item)
       })
@@ -75,7 +77,7 @@ export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOp
       isClosed = true
       stopListening()
       retryTimer?.cancel()
-      for (const items of [...gathered.values(), [...failed]]) for (const item of items) settle(item, 'dropped')
+      for (const item of open) settle(item, 'dropped')
       gathered.clear()
     },
   }
@@ -149,6 +151,7 @@ export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOp
     if (item.isSettled) return
     item.isSettled = true
     item.giveUp?.cancel()
+    open.delete(item)
     failed.delete(item)
     item.settle(fate)
   }

@@ -133,7 +133,7 @@ export function createSettler(
         )
         if (monotonicMs() + waitMs > giveUpAt) return true
       }
-      await new Promise<void>((resolve) => parts.wheel.schedule(monotonicMs() + waitMs, resolve))
+      await new Promise<void>((resolve) => setTimeout(resolve, waitMs)) // also ends behind the worker's close
     }
   }
 

@@ -30,11 +30,14 @@ export function createTombstones(now: () => number, max: number = MAX_TOMBSTONES
     },
   }
 
+  /** Down to half of the maximum, so that a full map is not swept at every id. */
   function sweep(): void {
     for (const [id, until] of untilOf) if (until < now()) untilOf.delete(id)
-    for (const id of untilOf.keys()) {
-      if (untilOf.size <= max) break
-      untilOf.delete(id)
+    if (untilOf.size > max) {
+      for (const id of untilOf.keys()) {
+        if (untilOf.size <= max / 2) break
+        untilOf.delete(id)
+      }
     }
     sweepAt = Math.min(max, Math.max(1000, untilOf.size * 2))
   }
