@@ -5,7 +5,7 @@ import { queueName } from '../../protocol/queue-names.ts'
 import type { AdapterContext, BrokerAdapter, PublishOutcome, QueueStats } from '../adapter.ts'
 import { createAsk, type Ask } from './ask.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
-import { encodeMessage, encodeReply } from './envelope.ts'
+import { jsonOfMessage, jsonOfReply } from './envelope.ts'
 import { listLetters, purgeLetters } from './letters.ts'
 import { createLink, type Link } from './link.ts'
 import { createListeners, type Listeners } from './listeners.ts'
@@ -90,10 +90,10 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
     },
     async park(queue, message, { code, reason, attempts }) {
       const name = nameOf(queue)
-      const blob = encodeMessage(message)
+      const json = jsonOfMessage(message)
       await current().ask(
         OP.PARK,
-        (writer) => writer.str(name).str(message.id).str(code).str(reason).u32(attempts).bytes(blob),
+        (writer) => writer.str(name).str(message.id).str(code).str(reason).u32(attempts).envelope(json, message.body),
         nothing,
       )
     },
@@ -190,8 +190,7 @@ async function publish(
   messages: readonly Message[],
 ): Promise<readonly PublishOutcome[]> {
   if (!isUp()) return messages.map(() => ({ status: 'notSent' }))
-  const blobs = messages.map((message) => encodeMessage(message))
-  const sent = messages.filter((_, index) => !isTooLarge(blobs[index]))
+  const sent = messages.some(isTooLarge) ? messages.filter((message) => !isTooLarge(message)) : messages
   if (sent.length === 0) return messages.map(() => ({ status: 'tooLarge' }))
   const outcomes = await new Promise<readonly PublishOutcome[]>((resolve) => {
     const seq = link.expect({
@@ -199,25 +198,23 @@ async function publish(
       onLost: () => resolve(sent.map(() => ({ status: 'unknown' }))),
     })
     const writer = link.writer.begin(OP.PUBLISH).u32(seq).str(queue).u32(sent.length)
-    for (const [index, message] of messages.entries()) {
-      const blob = blobs[index]
-      if (blob === undefined || isTooLarge(blob)) continue
+    for (const message of sent) {
       writer.str(message.id).str(message.headers['rt-replay'] ?? '')
-      writer
-        .num(message.delayMs ?? 0)
-        .num(message.expiresInMs ?? 0)
-        .bytes(blob)
+      writer.num(message.delayMs ?? 0).num(message.expiresInMs ?? 0)
+      writer.envelope(jsonOfMessage(message), message.body)
     }
     writer.end()
     link.flushSoon()
   })
-  if (sent.length === messages.length) return outcomes
+  if (sent === messages) return outcomes
   const next = outcomes.values()
-  return blobs.map((blob) => (isTooLarge(blob) ? { status: 'tooLarge' } : (next.next().value ?? { status: 'unknown' })))
+  return messages.map((message) =>
+    isTooLarge(message) ? { status: 'tooLarge' } : (next.next().value ?? { status: 'unknown' }),
+  )
 }
 
-function isTooLarge(blob: Uint8Array | undefined): boolean {
-  return blob !== undefined && blob.length > MAX_MESSAGE_BYTES
+function isTooLarge({ body }: Message): boolean {
+  return body.length > MAX_MESSAGE_BYTES
 }
 
 const STORED: PublishOutcome = Object.freeze({ status: 'stored' })
@@ -249,11 +246,12 @@ async function reply(
       onLost: () => resolve(replies.map(() => 'unknown')),
     })
     const writer = link.writer.begin(OP.REPLY).u32(seq).str(address).u32(replies.length)
-    for (const one of replies)
+    for (const one of replies) {
       writer
         .str(one.correlationId)
         .u8(isFinalReply(one.type) ? 1 : 0)
-        .bytes(encodeReply(one))
+        .envelope(jsonOfReply(one), one.body)
+    }
     writer.end()
     link.flushSoon()
   })

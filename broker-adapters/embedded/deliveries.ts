@@ -1,7 +1,7 @@
 import type { Delivery, Subscription } from '../adapter.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { Ask } from './ask.ts'
-import { decodeMessage, encodeMessage } from './envelope.ts'
+import { decodeMessage, jsonOfMessage } from './envelope.ts'
 import type { Link } from './link.ts'
 import type { Standing, StandingSet } from './standing.ts'
 import { FLOW, OP, type FrameReader, type FrameWriter } from './wire.ts'
@@ -169,10 +169,10 @@ export function createDeliveries(options: {
       },
       retry: ({ delayMs, headers }) =>
         settleBy(held, () => {
-          const blob = encodeMessage(message, { ...message.headers, ...headers })
+          const json = jsonOfMessage(message, { ...message.headers, ...headers })
           return ask(
             OP.RETRY,
-            (writer) => writer.num(held.sequence).u32(grant).num(delayMs).bytes(blob),
+            (writer) => writer.num(held.sequence).u32(grant).num(delayMs).envelope(json, message.body),
             () => undefined,
           )
         }),

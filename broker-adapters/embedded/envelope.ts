@@ -20,23 +20,19 @@ interface ReplyJson {
 
 const LENGTH_BYTES = 4
 
-export function encodeMessage(message: Message, headers: Readonly<Record<string, string>> = message.headers): Buffer {
-  return join(
-    JSON.stringify({
-      t: message.type,
-      r: message.replyTo,
-      c: message.contentType,
-      e: message.contentEncoding,
-      h: headers,
-    }),
-    message.body,
-  )
+export function jsonOfMessage(message: Message, headers: Readonly<Record<string, string>> = message.headers): string {
+  const { type: t, replyTo: r, contentType: c, contentEncoding: e } = message
+  return JSON.stringify({ t, r, c, e, h: headers })
+}
+
+export function jsonOfReply({ type: t, contentType: c, contentEncoding: e, headers: h }: Reply): string {
+  return JSON.stringify({ t, c, e, h })
 }
 
 /** Takes the blob over: the body is a view into it. */
 export function decodeMessage(id: string, blob: Buffer): Message {
   const [json, body] = split(blob)
-  const parsed = JSON.parse(json) as RequestJson // written by encodeMessage of this version, see `format`
+  const parsed = JSON.parse(json) as RequestJson // written by jsonOfMessage of this version, see `format`
   return {
     id,
     type: parsed.t,
@@ -48,17 +44,10 @@ export function decodeMessage(id: string, blob: Buffer): Message {
   }
 }
 
-export function encodeReply(reply: Reply): Buffer {
-  return join(
-    JSON.stringify({ t: reply.type, c: reply.contentType, e: reply.contentEncoding, h: reply.headers }),
-    reply.body,
-  )
-}
-
 /** Takes the blob over: the body is a view into it. */
 export function decodeReply(correlationId: string, blob: Buffer): Reply {
   const [json, body] = split(blob)
-  const parsed = JSON.parse(json) as ReplyJson // written by encodeReply of this version, see `format`
+  const parsed = JSON.parse(json) as ReplyJson // written by jsonOfReply of this version, see `format`
   return {
     correlationId,
     type: parsed.t,
@@ -67,15 +56,6 @@ export function decodeReply(correlationId: string, blob: Buffer): Reply {
     headers: parsed.h,
     body,
   }
-}
-
-function join(json: string, body: Uint8Array): Buffer {
-  // Three bytes are enough for each UTF-16 unit; what is too much is cut off.
-  const blob = Buffer.allocUnsafe(LENGTH_BYTES + json.length * 3 + body.length)
-  const length = blob.write(json, LENGTH_BYTES, 'utf8')
-  blob.writeUInt32BE(length, 0)
-  blob.set(body, LENGTH_BYTES + length)
-  return blob.subarray(0, LENGTH_BYTES + length + body.length)
 }
 
 function split(blob: Buffer): [string, Uint8Array] {

@@ -104,6 +104,8 @@ export interface FrameWriter {
   num(value: number): FrameWriter
   str(value: string): FrameWriter
   bytes(value: Uint8Array): FrameWriter
+  /** The bytes of an envelope, see envelope.ts: written in place, without a copy of its own. */
+  envelope(json: string, body: Uint8Array): FrameWriter
   end(): void
   take(): Uint8Array[]
   readonly size: number
@@ -174,6 +176,15 @@ export function createFrameWriter(): FrameWriter {
       at += 4 + value.length
       return writer
     },
+    envelope(json, body) {
+      room(8 + json.length * 3 + body.length)
+      const jsonBytes = chunk.write(json, at + 8, 'utf8')
+      chunk.writeUInt32BE(4 + jsonBytes + body.length, at)
+      chunk.writeUInt32BE(jsonBytes, at + 4)
+      chunk.set(body, at + 8 + jsonBytes)
+      at += 8 + jsonBytes + body.length
+      return writer
+    },
     end() {
       chunk.writeUInt32BE(at - frame - HEADER_BYTES, frame)
       frame = at
@@ -223,6 +234,7 @@ export function createFrameParser(onFrame: (op: number, fields: FrameReader) => 
     num: () => data.readDoubleBE(need(8)),
     str() {
       const length = data.readUInt32BE(need(4))
+      if (length === 0) return ''
       const from = need(length)
       return data.toString('utf8', from, from + length)
     },
