@@ -48,8 +48,10 @@ function checkMethod(subject: string, name: string, value: unknown): void {
   checkSchema(`${subject}: input`, facts.input)
   checkSchema(`${subject}: output`, facts.output)
   checkSchema(`${subject}: progress`, facts.progress)
-  if (facts.kind === 'oneWay' && facts.output !== undefined)
-    throw new ConfigError(`${subject} is oneWay and has an output, which nobody could read: leave one out`)
+  for (const field of ['output', 'errors', 'progress'] as const) {
+    if (facts.kind === 'oneWay' && facts[field] !== undefined)
+      throw new ConfigError(`${subject} is oneWay and has ${field}, which nobody could read: leave one out`)
+  }
   for (const [code, schema] of Object.entries(facts.errors ?? {})) {
     if (isErrorCode(code))
       throw new ConfigError(

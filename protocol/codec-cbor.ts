@@ -5,7 +5,13 @@ import { assertEncodable, CodecError, type Carries } from './encodable.ts'
 import { messageOf } from './errors.ts'
 
 /** Plain RFC 8949: no records, no tag around byte strings; Map is tag 259 and Set tag 258 of the IANA registry. */
-const cborX = new Encoder({ useRecords: false, tagUint8Array: false, mapsAsObjects: true, copyBuffers: true })
+const cborX = new Encoder({
+  useRecords: false,
+  tagUint8Array: false,
+  mapsAsObjects: true,
+  copyBuffers: true,
+  variableMapSize: true,
+})
 
 const CARRIES: Carries = {
   name: 'CBOR',

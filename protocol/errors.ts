@@ -28,6 +28,8 @@ export interface Issue {
 }
 
 export interface ErrorDetails extends Partial<CallFacts> {
+  /** What the worker said; @default the code's row */
+  readonly retryable?: boolean | undefined
   readonly issues?: readonly Issue[] | undefined
   readonly cause?: unknown
 }
@@ -60,7 +62,7 @@ export abstract class ReplytoError extends Error implements CallFacts {
     this['~replyto'] = brand
     this.executed = details.executed ?? 'no'
     this.stage = details.stage ?? 'outbox'
-    this.retryable = retryable
+    this.retryable = details.retryable ?? retryable
     this.service = details.service ?? ''
     this.method = details.method ?? ''
     this.queue = details.queue ?? ''

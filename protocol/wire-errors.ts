@@ -1,5 +1,5 @@
 import type { Codec } from './codec.ts'
-import { isErrorCode } from './error-codes.ts'
+import { ERROR_CODES, isErrorCode } from './error-codes.ts'
 import {
   DeclaredError,
   errorOf,
@@ -38,7 +38,7 @@ export function parseWireError(value: unknown): WireError {
     code: code.slice(0, 64),
     message: typeof message === 'string' ? message.slice(0, 4000) : code,
     executed: executed === 'no' || executed === 'yes' ? executed : 'unknown',
-    retryable: retryable === true,
+    retryable: typeof retryable === 'boolean' ? retryable : isErrorCode(code) && ERROR_CODES[code].retryable,
     attempts: typeof attempts === 'number' && Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 1,
     ...(data === undefined ? {} : { data }),
     ...(Array.isArray(issues) ? { issues: issues.flatMap(parseIssue) } : {}),
@@ -54,7 +54,7 @@ export function errorFromWire(
   facts: CallFacts,
   declared: { readonly data: unknown } | undefined,
 ): ReplytoError {
-  const details = { ...facts, ...(wire.issues === undefined ? {} : { issues: wire.issues }) }
+  const details = { ...facts, retryable: wire.retryable, ...(wire.issues === undefined ? {} : { issues: wire.issues }) }
   if (declared !== undefined) return new DeclaredError(wire.code, declared.data, wire.message, details)
   if (isErrorCode(wire.code)) return errorOf(wire.code, wire.message, details)
   return new RemoteError(

@@ -168,10 +168,14 @@ describe('a method cannot have', () => {
     expect(refusal(run)).toBe(`[CONFIG] method 'a.f': ${message}`)
   })
 
-  test('an output that nobody could read', () => {
-    const definition = { oneWay: true, output: type<string>() }
+  test.each([
+    ['output', type<string>()],
+    ['errors', { GONE: type<string>() }],
+    ['progress', type<number>()],
+  ])('%s that nobody could read', (field, given) => {
+    const definition = { oneWay: true, [field]: given }
     expect(refusal(() => defineService('a', { methods: { f: method(loosely({ ...definition })) } }))).toBe(
-      "[CONFIG] method 'a.f' is oneWay and has an output, which nobody could read: leave one out",
+      `[CONFIG] method 'a.f' is oneWay and has ${field}, which nobody could read: leave one out`,
     )
   })
 

@@ -143,3 +143,10 @@ describe('issues', () => {
     expect(describeIssues(Array.from({ length: 7 }, () => ({ message: 'x' })))).toBe('x; x; x; x; x; and 2 more')
   })
 })
+
+test('whether to try again is what the worker says; without a word of it, what the table says', () => {
+  const final = parseWireError({ code: 'HANDLER_FAILED', message: 'x', retryable: false })
+  expect(errorFromWire(final, facts, undefined).retryable).toBe(false)
+  const silent = parseWireError({ code: 'HANDLER_FAILED', message: 'x' })
+  expect(errorFromWire(silent, facts, undefined).retryable).toBe(true)
+})
