@@ -91,7 +91,8 @@ export function createHubConnection(socket: Socket, options: HubConnectionOption
     try {
       parse(chunk)
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error
+      // A frame that does not hold its fields, or no JSON where there should be: the peer's defect, not the hub's.
+      if (!(error instanceof RangeError || error instanceof SyntaxError)) throw error
       giveUp(`sent what is no frame (${error.message})`)
     }
   })

@@ -1,3 +1,4 @@
+import { messageOf } from '../../protocol/errors.ts'
 import type { HubConnection } from './hub-connection.ts'
 import type { Entry, HubQueue } from './hub-queue.ts'
 import { createJournal, type Journal, type JournalContents, type SessionIdentity } from './journal.ts'
@@ -33,6 +34,7 @@ export function createHubSessions(options: {
   readonly file: string
   readonly contents: JournalContents
   readonly entries: () => ReadonlyMap<number, Entry>
+  readonly log: (level: 'warn', code: string, message: string) => void
 }): HubSessions {
   const identities = new Map<number, SessionIdentity>()
   const numbers = new Map<string, number>()
@@ -41,6 +43,7 @@ export function createHubSessions(options: {
   let queues: ReadonlyMap<string, HubQueue> = new Map()
   let journal: Journal | undefined
   let last = 0
+  let isJournalFailing = false
   for (const [number, identity] of options.contents.sessions) {
     last = Math.max(last, number)
     if (isProvablyDead(identity)) continue
@@ -117,11 +120,18 @@ export function createHubSessions(options: {
     },
     journal: current,
     flush() {
-      current().flush()
-      if (current().size < MAX_JOURNAL_BYTES) return
-      const grown = current()
-      journal = begin()
-      grown.close()
+      try {
+        current().flush()
+        if (current().size < MAX_JOURNAL_BYTES) return
+        const grown = current()
+        journal = begin()
+        grown.close()
+      } catch (error) {
+        // A full disk, mostly. Without it hand-overs are counted a little too low after the next takeover; nothing is lost.
+        if (!isJournalFailing)
+          options.log('warn', 'EMBEDDED_JOURNAL', `hand-overs cannot be recorded: ${messageOf(error)}`)
+        isJournalFailing = true
+      }
     },
     close: () => journal?.close(),
   }

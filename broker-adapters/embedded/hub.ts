@@ -62,6 +62,7 @@ export function createHub(options: HubOptions): Hub {
     file: options.journalFile,
     contents: options.journal,
     entries: () => messages.entries,
+    log: options.log,
   })
   const messages = createHubMessages({ store, commit, journal: sessions.journal, nextSequence, now, markWritten })
   const letters = createHubLetters({ store, commit, nextSequence, now, addBytes: messages.addBytes })

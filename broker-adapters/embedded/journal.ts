@@ -45,10 +45,11 @@ export function createJournal(file: string, contents: JournalContents): Journal 
   let size = 0
 
   function flush(): void {
-    let from = 0
-    while (from < at) from += writeSync(fd, buffer, from, at - from)
-    size += at
+    const end = at
+    // Also if it fails: what cannot be recorded must not stop what can.
     at = 0
+    for (let from = 0; from < end;) from += writeSync(fd, buffer, from, end - from)
+    size += end
   }
   function begin(kind: number, bytes: number): void {
     if (at + bytes + 1 > BUFFER_BYTES) flush()

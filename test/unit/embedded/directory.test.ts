@@ -1,0 +1,161 @@
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { BrokerAdapter } from '../../../broker-adapters/adapter.ts'
+import { hubFile, latestEpoch, readHub, releasedFile } from '../../../broker-adapters/embedded/election.ts'
+import type { EmbeddedOptions } from '../../../broker-adapters/embedded/index.ts'
+import { thisProcess } from '../../../broker-adapters/embedded/machine.ts'
+import { storeProblem } from '../../../broker-adapters/embedded/store-check.ts'
+import { OP } from '../../../broker-adapters/embedded/wire.ts'
+import { messageOf, openEmbedded, QUEUE, type Opened } from '../../support/embedded-adapter.ts'
+import { makeDirectory } from '../../support/embedded-processes.ts'
+import { openRaw } from '../../support/embedded-raw.ts'
+
+let root = ''
+let dir = ''
+const open: BrokerAdapter[] = []
+
+beforeEach(() => {
+  const made = makeDirectory()
+  root = made.root
+  dir = made.dir
+})
+afterEach(async () => {
+  for (const adapter of open.splice(0)) await adapter.stop()
+  rmSync(root, { recursive: true, force: true })
+})
+
+async function start(more: Partial<EmbeddedOptions> = {}): Promise<Opened> {
+  const opened = openEmbedded({ dir, ...more })
+  open.push(opened.adapter)
+  await opened.start()
+  await opened.adapter.declare(QUEUE)
+  return opened
+}
+/** A store with messages in it, closed in order. */
+async function fill(count: number): Promise<void> {
+  const { adapter } = await start()
+  await adapter.publish(
+    QUEUE,
+    Array.from({ length: count }, (_, index) => messageOf(`m${index}`, { body: new Uint8Array(500) })),
+  )
+  await adapter.stop()
+}
+/** As if the last hub had been killed, and was this one. */
+function pretendHub(change: Record<string, unknown>): void {
+  const epoch = latestEpoch(dir)
+  rmSync(releasedFile(dir, epoch), { force: true })
+  writeFileSync(hubFile(dir, epoch), JSON.stringify({ ...readHub(dir, epoch), ...change }))
+}
+function refusal(text: string): unknown {
+  return expect.objectContaining({ code: 'BROKER_REFUSED', message: expect.stringContaining(text) as string })
+}
+
+test('the directory and what is in it are for its user only', async () => {
+  await start()
+  expect(statSync(dir).mode & 0o777).toBe(0o700)
+  expect(statSync(join(dir, readHub(dir, 1)?.socket ?? '')).mode & 0o777).toBe(0o600)
+})
+
+test('what a newer version wrote is refused', async () => {
+  await fill(1)
+  pretendHub({ format: 99 })
+  await expect(start()).rejects.toEqual(refusal('newer version'))
+})
+
+test('a path that is no directory is refused', async () => {
+  writeFileSync(dir, '')
+  await expect(start()).rejects.toEqual(refusal('cannot be used'))
+})
+
+test('a directory that another machine has open is refused, until that has been silent for long', async () => {
+  await fill(3)
+  pretendHub({ bootId: 'other', machineId: 'other' })
+  await expect(start()).rejects.toEqual(refusal('another machine'))
+  await open.at(-1)?.stop()
+  const longAgo = new Date(Date.now() - 31_000)
+  utimesSync(hubFile(dir, 1), longAgo, longAgo)
+  const { adapter, logs } = await start()
+  expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 3 })
+  expect(logs.join('\n')).toContain('snapshot')
+})
+
+test('after a reboot of this machine the store is continued at once', async () => {
+  await fill(3)
+  pretendHub({ bootId: 'before', machineId: thisProcess().machineId })
+  const { adapter } = await start()
+  // Without a machine id nothing can be proved; then it is as another machine's.
+  if (thisProcess().machineId !== '') expect(readHub(dir, 2)?.store).toBe('store-1')
+  expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 3 })
+})
+
+test('a hub file that was not written whole is a dead hub, and its store is found', async () => {
+  await fill(3)
+  writeFileSync(hubFile(dir, 2), '')
+  const { adapter } = await start()
+  expect(latestEpoch(dir)).toBe(3)
+  expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 3 })
+})
+
+test('a weaker durability of the process that keeps the queues is refused', async () => {
+  await start({ durability: 'process' })
+  await expect(start({ durability: 'disk' })).rejects.toEqual(refusal("durability 'process'"))
+  await start({ durability: 'process' })
+})
+
+test.each([
+  ['cut', (file: string) => truncateSync(file, Math.floor(statSync(file).size / 2))],
+  ['overwritten', (file: string) => writeFileSync(file, Buffer.alloc(8192, 7), { flag: 'r+' })],
+  ['foreign', (file: string) => writeFileSync(file, 'this is no database')],
+])('a store that is %s is set aside and said, rather than opened', async (_name, damage) => {
+  await fill(500)
+  expect(storeProblem(join(dir, 'store-1'))).toBeUndefined()
+  const file = join(dir, 'store-1', 'data.mdb')
+  damage(file)
+  const size = statSync(file).size
+  const { adapter, logs } = await start()
+  expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 0 })
+  expect(await adapter.publish(QUEUE, [messageOf('new')])).toEqual([{ status: 'stored' }])
+  expect(logs.join('\n')).toContain('damaged')
+  const aside = readdirSync(dir).find((name) => name.startsWith('damaged-'))
+  expect(readFileSync(join(dir, aside ?? '', 'data.mdb'))).toHaveLength(size)
+})
+
+test('a path that is too long for a socket works', async () => {
+  dir = join(root, 'a'.repeat(120))
+  mkdirSync(dir, { mode: 0o700 })
+  const first = await start()
+  const second = await start()
+  await first.adapter.publish(QUEUE, [messageOf('m1')])
+  expect(await second.adapter.stats(QUEUE)).toMatchObject({ ready: 1 })
+})
+
+test('a defect of the thread of the hub does not end its process, and loses nothing', async () => {
+  const { adapter, logs, next } = await start()
+  await adapter.publish(QUEUE, [messageOf('m1')])
+  const up = next('up')
+  // No process says this; the thread throws.
+  const raw = openRaw(dir, () => undefined)
+  raw.send((frame) => frame.begin(OP.HELLO).str('null').end())
+  await up
+  raw.close()
+  expect(latestEpoch(dir)).toBe(2)
+  expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 1 })
+  expect(logs.join('\n')).toContain('error EMBEDDED_HUB')
+})
+
+test('old files are cleaned up', async () => {
+  for (let round = 0; round < 6; round++) await fill(1)
+  const epochs = readdirSync(dir).filter((name) => name.startsWith('hub-'))
+  expect(epochs.length).toBeLessThanOrEqual(3)
+  expect(readdirSync(dir).filter((name) => name.endsWith('.sock'))).toEqual([])
+})
