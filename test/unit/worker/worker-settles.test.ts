@@ -156,6 +156,21 @@ describe('duplicates', () => {
     expect([first.settlements, second.settlements]).toEqual([[], ['ack']])
   })
 
+  it('of a run that ignores the loss take its result, however late', async () => {
+    await using worker = await start()
+    const message = fakeMessage('wait')
+    const first = worker.hand(message)
+    const { end } = await worker.run(0)
+    first.lose()
+    const second = worker.hand(message, { redelivered: true })
+    const later = Date.now() + 1200 // beyond the grace of an overrun
+    await until(() => Date.now() > later, 'time has passed')
+    end.resolve('done')
+    await until(() => second.settlements.length > 0, 'it is settled')
+    expect([first.settlements, second.settlements]).toEqual([[], ['ack']])
+    expect(worker.worker.counters).toEqual({ lostDeliveries: 1, duplicates: 1, completed: 1 })
+  })
+
   it('of an interrupted run start anew, as the same attempt', async () => {
     await using worker = await start()
     const message = fakeMessage('wait')

@@ -1,0 +1,86 @@
+import type { Delivery } from '../broker-adapters/adapter.ts'
+import { isExpired, readDeadline } from '../protocol/deadline.ts'
+import { attemptOf, HEADER } from '../protocol/headers.ts'
+import { HOST_ID } from '../protocol/host-id.ts'
+import { cancelled, crashed, expired } from './failures.ts'
+import type { HeldCall } from './held-calls.ts'
+import type { ServedQueue } from './served-queue.ts'
+import type { Outcome } from './settlement.ts'
+import { wireText } from './wire-text.ts'
+import type { WorkerParts } from './worker-parts.ts'
+
+/** A net against messages that end their workers: far above what a rolling restart or a flaky network gives back. */
+export const MAX_HAND_BACKS = 100
+const MAX_ADDRESS_CHARS = 512
+const MAX_HISTORY_CHARS = 2048
+
+/** Reads what is needed to decide; the body is looked at when its turn comes. */
+export function holdCall(queue: ServedQueue, delivery: Delivery, parts: WorkerParts): HeldCall {
+  const { message } = delivery
+  const { headers } = message
+  return {
+    queue,
+    message,
+    method: queue.methods.get(wireText(headers[HEADER.method])),
+    deadline: readDeadline(headers, HOST_ID),
+    replyAddress: replyAddressOf(delivery, parts),
+    delivery,
+    spares: [],
+    attempt: attemptOf(headers),
+    history: wireText(headers[HEADER.history], MAX_HISTORY_CHARS),
+    stage: 'waiting',
+    dueAt: 0,
+    leave: undefined,
+    isBegun: false,
+    running: undefined,
+    isCancelled: false,
+    mayHaveRun:
+      !parts.adapter.capabilities.provesFirstDelivery ||
+      delivery.redelivered ||
+      headers[HEADER.ran] !== undefined ||
+      headers[HEADER.resent] !== undefined,
+  }
+}
+
+/** Why a call is not run at all; undefined: it may. */
+export function refusalOf(call: HeldCall, parts: WorkerParts): Outcome | undefined {
+  return refuseCrashed(call) ?? refuseExpired(call, parts) ?? refuseCancelled(call)
+}
+
+/** The same when its turn comes: time has passed. A cancel would have taken it out of the line. */
+export function refusalAtTurn(call: HeldCall, parts: WorkerParts): Outcome | undefined {
+  return call.delivery.isLost ? { kind: 'lost' } : refuseExpired(call, parts)
+}
+
+function refuseCrashed(call: HeldCall): Outcome | undefined {
+  const handBacks = call.delivery.handBacks ?? 0
+  return handBacks >= MAX_HAND_BACKS ? crashed(call, handBacks) : undefined
+}
+
+function refuseExpired(call: HeldCall, { now, core }: WorkerParts): Outcome | undefined {
+  const { deadline } = call
+  const at = now()
+  if (deadline === undefined || !isExpired(deadline, at)) return undefined
+  const outcome = expired(call, deadline, at)
+  if (!deadline.isSameClock && outcome.kind === 'expired')
+    core.log('warn', 'EXPIRED', outcome.failure.message, `host ${wireText(call.message.headers[HEADER.host], 64)}`)
+  return outcome
+}
+
+function refuseCancelled(call: HeldCall): Outcome | undefined {
+  return call.queue.tombstones.has(call.message.id) ? cancelled(call, 'not entered') : undefined
+}
+
+/** A worker writes only to inboxes of its own namespace: a stranger's message must not make it post elsewhere. */
+function replyAddressOf({ message }: Delivery, { core, count }: WorkerParts): string | undefined {
+  const replyTo = wireText(message.replyTo, MAX_ADDRESS_CHARS + 1)
+  if (message.type === 'send' || replyTo === '') return undefined
+  if (replyTo.startsWith(`${core.namespace}.`) && replyTo.length <= MAX_ADDRESS_CHARS) return replyTo
+  count('refusedReplyAddress')
+  core.log(
+    'warn',
+    'REPLY_ADDRESS',
+    `call ${message.id} wants its reply at an address that is not of '${core.namespace}'; it gets none`,
+  )
+  return undefined
+}
