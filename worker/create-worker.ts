@@ -4,12 +4,13 @@ import { openBroker } from '../broker-adapters/connect.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { createCounters } from '../protocol/counters.ts'
-import { CallError, ConfigError, messageOf } from '../protocol/errors.ts'
+import { ConfigError, messageOf } from '../protocol/errors.ts'
 import { queueName } from '../protocol/queue-names.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
 import { collectHandlers } from './handlers.ts'
 import { createHeldCalls } from './held-calls.ts'
 import { createLimiter } from './limiter.ts'
+import { createEnd } from './end.ts'
 import { resolveGraceMs, resolveServeOptions, resolveWorkerOptions, type ResolvedWorkerOptions } from './options.ts'
 import type { ServedQueue } from './served-queue.ts'
 import { createServing, type Serving } from './serving.ts'
@@ -194,44 +195,4 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
 
 function isBroker(target: Broker | AdapterFactory | string | undefined): target is Broker {
   return typeof target === 'object' && target !== null && '~core' in target
-}
-
-interface End {
-  /** What is waited for, unless the worker is closed before: then CLOSED. */
-  orBefore<T>(work: Promise<T>): Promise<T>
-  readonly closed: Promise<void>
-  readonly isComplete: boolean
-  begin(): void
-  complete(): void
-}
-
-function createEnd(): End {
-  const stops = new Set<() => void>()
-  let isBegun = false
-  let isComplete = false
-  let resolveClosed: (() => void) | undefined
-  const closed = new Promise<void>((resolve) => {
-    resolveClosed = resolve
-  })
-  return {
-    closed,
-    get isComplete() {
-      return isComplete
-    },
-    orBefore: (work) =>
-      new Promise((resolve, reject) => {
-        const stop = (): void => reject(new CallError('CLOSED', 'the worker was closed before it had started'))
-        if (isBegun) stop()
-        stops.add(stop)
-        work.then(resolve, reject).finally(() => stops.delete(stop))
-      }),
-    begin() {
-      isBegun = true
-      for (const stop of stops) stop()
-    },
-    complete() {
-      isComplete = true
-      resolveClosed?.()
-    },
-  }
 }

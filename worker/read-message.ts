@@ -1,0 +1,53 @@
+import { checkValue } from '../contract/check-value.ts'
+import { MAX_CALL_DEPTH } from '../protocol/call-scope.ts'
+import { codecFor, type Codec } from '../protocol/codec.ts'
+import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
+import { depthOf } from './attempt.ts'
+import { describeThrown, invalidInput, notCallable, tooDeep, unknownMethod, unreadable } from './failures.ts'
+import type { ServedMethod } from './handlers.ts'
+import type { HeldCall } from './held-calls.ts'
+import type { Outcome } from './settlement.ts'
+import { quote, wireText } from './wire-text.ts'
+import type { WorkerParts } from './worker-parts.ts'
+
+export type Refused = { readonly outcome: Outcome }
+
+export interface Readable {
+  readonly method: ServedMethod
+  readonly codec: Codec
+  readonly input: unknown
+}
+
+/** Envelope and body; INVALID_MESSAGE, UNKNOWN_METHOD or OVERLOADED. */
+export function readMessage(call: HeldCall): Readable | Refused {
+  const { message, method } = call
+  const version = message.headers[HEADER.version]
+  if (version !== undefined && version !== WIRE_VERSION)
+    return { outcome: unreadable(call, `its wire version is ${quote(version)}, known is ${WIRE_VERSION}`) }
+  if (message.type !== 'call' && message.type !== 'send')
+    return { outcome: unreadable(call, `its type is ${quote(message.type)}, known are call and send`) }
+  if (message.contentEncoding !== undefined && message.contentEncoding !== '')
+    return { outcome: unreadable(call, `its content encoding ${quote(message.contentEncoding)} is not known`) }
+  const codec = codecFor(wireText(message.contentType))
+  if (codec === undefined)
+    return { outcome: unreadable(call, `its content type ${quote(message.contentType)} is not known`) }
+  if (method === undefined) return { outcome: unknownMethod(call) }
+  if (message.type === 'call' && method.facts.kind === 'oneWay') return { outcome: notCallable(call) }
+  if (depthOf(call) > MAX_CALL_DEPTH) return { outcome: tooDeep(call, depthOf(call)) }
+  try {
+    return { method, codec, input: codec.decode(message.body) }
+  } catch (error) {
+    return { outcome: unreadable(call, describeThrown(error)) }
+  }
+}
+
+/** INVALID_INPUT with the schema's issues. */
+export async function parseInput(
+  call: HeldCall,
+  input: unknown,
+  { method, parts }: { readonly method: ServedMethod; readonly parts: WorkerParts },
+): Promise<{ readonly input: unknown } | Refused> {
+  if (parts.options.validate === 'off') return { input }
+  const checked = await checkValue(method.facts.input, input)
+  return checked.issues === undefined ? { input: checked.value } : { outcome: invalidInput(call, checked.issues) }
+}
