@@ -211,6 +211,27 @@ describe('close', () => {
     await run.broker.close()
   })
 
+  it('closes a broker of its own, which gives what still runs to others', async () => {
+    const begun = deferred()
+    const name = `own-${Math.random()}`
+    const url = `memory:${name}`
+    const worker = createWorker(url, { group: 'default' }).serve(svc, {
+      ...handlers,
+      slow() {
+        begun.resolve()
+        return new Promise(() => {})
+      },
+    })
+    await worker.start()
+    await using client = createClient(url)
+    const call = client.service(svc).slow('x')
+    await begun.promise
+    await worker.close({ graceMs: 0 })
+    await using other = createWorker(url).serve(svc, handlers)
+    await other.start()
+    expect(await call).toBe('x')
+  })
+
   it('is done by `await using`, and before start too', async () => {
     const { broker } = await testBroker()
     {

@@ -29,7 +29,7 @@ interface Run {
   readonly end: Deferred<string | Error>
 }
 
-async function start(more: RunOptions<typeof svc> & { readonly reply?: BrokerAdapter['reply'] } = {}) {
+async function start(more: RunOptions<typeof svc> & Partial<Pick<BrokerAdapter, 'reply' | 'park'>> = {}) {
   const runs: Run[] = []
   const fed = handFed(more.reply)
   const handler = async (_input: void, ctx: HandlerContext): Promise<string> => {
@@ -48,7 +48,7 @@ async function start(more: RunOptions<typeof svc> & { readonly reply?: BrokerAda
       limited: handler,
       note: async (input, ctx) => void (await handler(input, ctx)),
     },
-    { ...more, bend: fed.bend },
+    { ...more, bend: (adapter) => ({ ...fed.bend(adapter), ...(more.park && { park: more.park }) }) },
   )
   const hand = (message: Message, options: Parameters<typeof fakeDelivery>[1] = {}): FakeDelivery => {
     const delivery = fakeDelivery(message, options)
@@ -100,6 +100,26 @@ describe('invariants', () => {
     await until(() => delivery.settlements.length > 0, 'it is settled')
     expect(delivery.settlements).toEqual(['release'])
     await worker.broker.close()
+  })
+
+  it('reply confirmed before ack: a call that is kept too is parked first, however often that takes', async () => {
+    const { reply, journal } = replies()
+    let isParked = false
+    await using worker = await start({
+      reply,
+      random: () => 0,
+      park: async () => {
+        journal.push(isParked ? 'parked' : 'not parked')
+        if (isParked) return
+        isParked = true
+        throw new Error('away')
+      },
+    })
+    const delivery = worker.hand(fakeMessage('flaky', { headers: { [HEADER.attempt]: '3' } }), { journal })
+    ;(await worker.run(0)).end.resolve(new Error('x'))
+    await until(() => delivery.settlements.length > 0, 'it is settled')
+    expect(journal).toEqual(['not parked', 'parked', 'reply stored', 'ack'])
+    expect(worker.worker.counters).toEqual({ failed: 1, deadLettered: 1 })
   })
 
   it('each delivery settled exactly once', async () => {
