@@ -31,6 +31,8 @@ export interface HubMessages {
   hasDirty(): boolean
   /** Moves what is due; when to come again. */
   releaseDue(now: number): number | undefined
+  /** Drops what has expired at the heads of the queues, so that it does not pile up where nobody consumes. */
+  dropExpired(now: number): void
   record(entry: Entry): Buffer | undefined
   readonly addBytes: (bytes: number) => void
   readonly storedBytes: number
@@ -102,6 +104,7 @@ export function createHubMessages(options: {
     if (holder === undefined) return
     entry.holder = undefined
     holder.held--
+    entry.queue.activeCount--
     holder.connection.held.delete(entry)
     if (holder.connection.heldById.get(entry.id) === entry) holder.connection.heldById.delete(entry.id)
     dirty.add(entry.queue)
@@ -137,6 +140,7 @@ export function createHubMessages(options: {
     entry.holder = subscription
     entry.session = subscription.connection.session
     subscription.held++
+    entry.queue.activeCount++
     subscription.connection.held.add(entry)
     subscription.connection.heldById.set(entry.id, entry)
   }
@@ -157,6 +161,10 @@ export function createHubMessages(options: {
       .end()
     options.markWritten(connection)
   }
+  function drop(taken: Entry): void {
+    taken.state = 'leased'
+    settle(taken, 'sometime', false)
+  }
   function recordOf(entry: Entry): Buffer | undefined {
     return entry.record ?? store.read('messages', entry.sequence)
   }
@@ -167,9 +175,8 @@ export function createHubMessages(options: {
       if (subscription === undefined) return isWritten
       const entry = queue.takeNext()
       if (entry === undefined) return isWritten
-      if (entry.expiresAt !== 0 && entry.expiresAt <= at) {
-        entry.state = 'leased'
-        settle(entry, 'sometime', false)
+      if (hasExpired(entry, at)) {
+        drop(entry)
         continue
       }
       handOver(entry, subscription)
@@ -209,6 +216,7 @@ export function createHubMessages(options: {
     },
     settle,
     giveBack(entry) {
+      if (entry.state === 'grace') entry.queue.activeCount--
       letGo(entry)
       entry.queue.giveBack(entry)
       dirty.add(entry.queue)
@@ -218,6 +226,7 @@ export function createHubMessages(options: {
       if (entry === undefined || entry.queue !== subscription.queue) return false
       if (entry.grants !== grant || entry.session !== subscription.connection.session) return false
       if (entry.state !== 'grace' && entry.state !== 'ready') return false
+      if (entry.state === 'grace') entry.queue.activeCount--
       entry.queue.withdraw(entry)
       lease(entry, subscription)
       return true
@@ -241,6 +250,14 @@ export function createHubMessages(options: {
       }
       return due.next()
     },
+    dropExpired(at) {
+      for (const queue of queues.values()) {
+        for (let entry = queue.peek(); entry !== undefined && hasExpired(entry, at); entry = queue.peek()) {
+          queue.takeNext()
+          drop(entry)
+        }
+      }
+    },
     record: recordOf,
     addBytes(bytes) {
       storedBytes += bytes
@@ -249,4 +266,8 @@ export function createHubMessages(options: {
       return storedBytes
     },
   }
+}
+
+function hasExpired(entry: Entry, at: number): boolean {
+  return entry.expiresAt !== 0 && entry.expiresAt <= at
 }

@@ -62,6 +62,8 @@ export interface HubQueue {
   addDelayed(entry: Entry): void
   /** To where it was: before all that was never handed out, in order. */
   giveBack(entry: Entry): void
+  /** The next one to hand out, where it is. */
+  peek(): Entry | undefined
   /** The next one to hand out; it is 'leased' to nobody yet. */
   takeNext(): Entry | undefined
   /** Takes it out of its place; the caller sets the new state. True if it was ready or delayed. */
@@ -70,6 +72,8 @@ export interface HubQueue {
   pickSubscription(): HubSubscription | undefined
   /** Ready or delayed ones. */
   waiting(state: 'ready' | 'delayed'): Entry[]
+  /** Handed out and not settled; kept by who changes that. */
+  activeCount: number
   readonly readyCount: number
   readonly delayedCount: number
 }
@@ -85,18 +89,19 @@ export function createHubQueue(name: string, number: number): HubQueue {
   let delayedCount = 0
   let turn = 0
 
+  function firstInLine(): Entry | undefined {
+    // What was withdrawn stays in the line until its turn.
+    while (head < line.length && line[head]?.state !== 'ready') line[head++] = undefined
+    return line[head]
+  }
   function nextInLine(): Entry | undefined {
-    while (head < line.length) {
-      const entry = line[head]
-      line[head++] = undefined
-      if (head > 1_000 && head * 2 > line.length) {
-        line = line.slice(head)
-        head = 0
-      }
-      // What was withdrawn stays in the line until its turn.
-      if (entry !== undefined && entry.state === 'ready') return entry
+    const entry = firstInLine()
+    if (entry !== undefined) line[head++] = undefined
+    if (head > 1_000 && head * 2 > line.length) {
+      line = line.slice(head)
+      head = 0
     }
-    return undefined
+    return entry
   }
   function placeAmongReturned(order: number): number {
     let low = 0
@@ -131,6 +136,8 @@ export function createHubQueue(name: string, number: number): HubQueue {
       readyCount++
       returned.splice(placeAmongReturned(entry.order), 0, entry)
     },
+    activeCount: 0,
+    peek: () => returned.at(-1) ?? firstInLine(),
     takeNext() {
       const entry = returned.pop() ?? nextInLine()
       if (entry !== undefined) readyCount--

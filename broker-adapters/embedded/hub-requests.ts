@@ -308,15 +308,12 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
 
 function statsOf(queue: HubQueue | undefined): QueueStats {
   if (queue === undefined) return { ready: 0, dead: 0, consumers: 0, delayed: 0, active: 0 }
-  let active = 0
-  for (const { state } of queue.byId.values())
-    if (state === 'leased' || state === 'answering' || state === 'grace') active++
   return {
     ready: queue.readyCount,
     dead: queue.letters.size,
     consumers: queue.subscriptions.length,
     delayed: queue.delayedCount,
-    active,
+    active: queue.activeCount,
   }
 }
 

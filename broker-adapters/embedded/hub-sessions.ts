@@ -103,6 +103,7 @@ export function createHubSessions(options: {
     mayReturn: (session) => identities.has(session),
     keepForReturn(entry) {
       entry.state = 'grace'
+      entry.queue.activeCount++
       const entries = grace.get(entry.session) ?? new Set()
       grace.set(entry.session, entries.add(entry))
     },

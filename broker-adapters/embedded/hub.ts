@@ -36,6 +36,7 @@ export interface HubOptions {
 }
 
 const TICK_MS = 25
+const SWEEP_MS = 1_000
 
 export function createHub(options: HubOptions): Hub {
   const { store } = options
@@ -43,6 +44,7 @@ export function createHub(options: HubOptions): Hub {
   const written = new Set<HubConnection>()
   let sequence = 0
   let isDown = false
+  let isStopping = false
   let isTurnDue = false
   let dueTimer: NodeJS.Timeout | undefined
 
@@ -86,8 +88,14 @@ export function createHub(options: HubOptions): Hub {
     sessions.endGrace(messages.giveBack)
     scheduleTurn()
   }, options.resumeMs)
+  let sweptAt = 0
   const ticking = setInterval(() => {
-    inboxes.tick(now())
+    const at = now()
+    inboxes.tick(at)
+    if (at - sweptAt >= SWEEP_MS) {
+      sweptAt = at
+      messages.dropExpired(at)
+    }
     turn()
   }, TICK_MS)
   turn()
@@ -132,7 +140,8 @@ export function createHub(options: HubOptions): Hub {
   }
 
   function onFrame(connection: HubConnection, op: number, fields: FrameReader): void {
-    if (isDown) return
+    // What comes while it hands over has no answer, so its sender does not know; the next hub tells.
+    if (isDown || isStopping) return
     if (op === OP.HELLO) {
       sessions.hello(connection, fields.str(), connections)
       connection.writer.begin(OP.WELCOME).str(JSON.stringify(options.welcome)).end()
@@ -157,6 +166,7 @@ export function createHub(options: HubOptions): Hub {
     },
     async stop() {
       if (isDown) return
+      isStopping = true
       await commit.drain()
       if (isDown) return
       turn()

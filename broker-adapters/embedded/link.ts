@@ -82,8 +82,8 @@ export function createLink(given: LinkOptions): Link {
 
   function flush(): void {
     isFlushDue = false
-    if (!isConnected || socket === undefined) return
-    given.beforeFlush()
+    if (socket === undefined) return
+    if (isConnected) given.beforeFlush()
     for (const piece of writer.take()) socket.write(piece)
   }
   function flushSoon(): void {
@@ -184,6 +184,7 @@ export function createLink(given: LinkOptions): Link {
           opened.destroy()
           return
         }
+        isConnected = true
         given.onConnected().then(
           () => {
             if (!isConnected || socket !== opened) return

@@ -140,9 +140,10 @@ test('a path that is too long for a socket works', async () => {
 })
 
 test('a defect of the thread of the hub does not end its process, and loses nothing', async () => {
-  const { adapter, logs, next } = await start()
+  const opened = await start()
+  const { adapter, logs } = opened
   await adapter.publish(QUEUE, [messageOf('m1')])
-  const up = next('up')
+  const up = opened.next('up')
   // No process says this; the thread throws.
   const raw = openRaw(dir, () => undefined)
   raw.send((frame) => frame.begin(OP.HELLO).str('null').end())

@@ -132,12 +132,24 @@ test('the process of the hub exits in order: the next one has the same store at 
   expect(odd).toEqual([])
 }, 30_000)
 
-test('a hub that is closed hands over, and its process ends by itself', async () => {
+test('a hub that is closed under load hands over, loses nothing, and its process ends by itself', async () => {
   const { root, dir } = directory()
-  for (const name of ['a', 'b']) await start(root, dir, name, { calls: 0, sends: 0 })
+  for (const name of ['a', 'b']) await start(root, dir, name)
+  await new Promise((resolve) => setTimeout(resolve, 300))
   const epoch = latestEpoch(dir)
   const hub = hubOf(dir)
   hub.tell('stop')
-  expect(await hub.exited).toBe(0)
+  await hub.line('stopped')
   expect(await epochAfter(dir, epoch)).toBe(epoch + 1)
+  await finish(alive().filter((peer) => peer !== hub))
+  await drain(dir)
+  const { confirmed, ran } = readLedgers(root)
+  expect([...confirmed].filter((id) => !ran.has(id))).toEqual([])
+}, 30_000)
+
+test('the process of a closed hub ends by itself', async () => {
+  const { root, dir } = directory()
+  const hub = await start(root, dir, 'a', { calls: 0, sends: 0 })
+  hub.tell('stop')
+  expect(await hub.exited).toBe(0)
 }, 30_000)
