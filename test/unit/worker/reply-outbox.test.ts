@@ -34,12 +34,12 @@ function outboxWith(reply: BrokerAdapter['reply']) {
     outbox,
     timers,
     counts,
-    say(next: BrokerState) {
+    say: (next: BrokerState): void => {
       state.now = next
       listener?.(next)
     },
-    fire(at: number) {
-      for (const [timer, due] of [...timers]) {
+    fire: (at: number): void => {
+      for (const [timer, due] of timers) {
         if (due !== at) continue
         timers.delete(timer)
         timer()
@@ -87,7 +87,7 @@ describe('reply outbox', () => {
     })
     const fate = outbox.send('a', replyOf('1'), wanted)
     while (timers.size < 2) await new Promise((resolve) => setImmediate(resolve))
-    for (const [timer, at] of [...timers]) if (at !== GIVE_UP_AT) timer()
+    for (const [timer, at] of timers) if (at !== GIVE_UP_AT) timer()
     expect(await fate).toBe('gone')
   })
 
