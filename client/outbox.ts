@@ -138,8 +138,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     if (again.length > 0) {
       lane.putBack(again)
       scheduleRetry()
-    }
-    if (entries.size > 0) scheduleFlush()
+    } else if (entries.size > 0) scheduleFlush()
   }
 
   function toMessage({ state, message }: OutboxEntry): Message {
