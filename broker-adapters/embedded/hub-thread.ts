@@ -16,6 +16,7 @@ import {
   journalFile,
   markReleased,
   readHub,
+  releasedFile,
   touchHub,
   type Fate,
   type HubRecord,
@@ -26,7 +27,7 @@ import type { FromThread, HubThreadData, ToThread } from './hub-host.ts'
 import { readJournal } from './journal.ts'
 import { thisProcess } from './machine.ts'
 import { openSocketPath } from './socket-path.ts'
-import { setAside, storeProblem } from './store-check.ts'
+import { findProblem, setAside, storeProblem } from './store-check.ts'
 import { loadLmdb, openStore, snapshotStore, type Store } from './store.ts'
 
 const TOUCH_MS = 2_000
@@ -38,7 +39,7 @@ interface Inheritance {
   readonly fate: Fate | undefined
   readonly store: string
   readonly from: string
-  readonly isDamaged: string | undefined
+  readonly problem: string | undefined
 }
 
 async function runHubThread(port: MessagePort, data: HubThreadData): Promise<void> {
@@ -89,14 +90,10 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
       gate.leave()
     }
   }
-  async function open(record: HubRecord, { fate, isDamaged }: Inheritance): Promise<void> {
+  async function open(record: HubRecord, { fate, problem }: Inheritance): Promise<void> {
     const path = join(dir, record.store)
-    if (isDamaged !== undefined && record.from !== '') {
-      log(
-        'error',
-        'EMBEDDED_DAMAGED',
-        `the store is damaged: ${isDamaged}; it is kept as ${setAside(dir, record.from)}`,
-      )
+    if (problem !== undefined && record.from !== '') {
+      log('error', 'EMBEDDED_DAMAGED', `the store is damaged: ${problem}; it is kept as ${setAside(dir, record.from)}`)
     } else if (record.from !== '' && !existsSync(path)) {
       log('warn', 'EMBEDDED_TAKEOVER', `hub ${epoch - 1} is ${fate ?? 'away'}: continuing from a snapshot of its store`)
       await snapshotStore(lmdb, join(dir, record.from), path)
@@ -167,7 +164,7 @@ async function inherit(dir: string, epoch: number, wasClosed: boolean): Promise<
       `${dir} was written by a newer version of the library (format ${record.format}, this one knows ${FORMAT})`,
     )
   }
-  if (last === 0) return { fate: undefined, store: findStore(dir, 0) ?? fresh, from: '', isDamaged: undefined }
+  if (last === 0) return { fate: undefined, store: findStore(dir, 0) ?? fresh, from: '', problem: undefined }
   let fate = fateOf(dir, last, record)
   for (const until = Date.now() + DYING_MS; wasClosed && fate === 'silent' && Date.now() < until;) {
     await sleep(2)
@@ -175,11 +172,17 @@ async function inherit(dir: string, epoch: number, wasClosed: boolean): Promise<
   }
   if (fate === 'elsewhere') throw new BrokerError('BROKER_REFUSED', `${dir} is open on another machine`)
   const store = findStore(dir, last)
-  if (store === undefined) return { fate, store: fresh, from: '', isDamaged: undefined }
-  const isDamaged = storeProblem(join(dir, store))
-  if (isDamaged !== undefined || fate === 'silent' || fate === 'abandoned')
-    return { fate, store: fresh, from: store, isDamaged }
-  return { fate, store, from: '', isDamaged }
+  if (store === undefined) return { fate, store: fresh, from: '', problem: undefined }
+  const path = join(dir, store)
+  const problem = storeProblem(path) ?? (wentDownWithMachine(dir, last, record) ? await findProblem(path) : undefined)
+  if (problem !== undefined || fate === 'silent' || fate === 'abandoned')
+    return { fate, store: fresh, from: store, problem }
+  return { fate, store, from: '', problem }
+}
+
+/** The store was in use when the machine stopped: with durability 'process', or a disk that lies, it may be torn. */
+function wentDownWithMachine(dir: string, epoch: number, record: HubRecord | undefined): boolean {
+  return record !== undefined && record.bootId !== thisProcess().bootId && !existsSync(releasedFile(dir, epoch))
 }
 
 /** What the disk has left, looked at once a second at most. */

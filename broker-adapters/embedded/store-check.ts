@@ -2,8 +2,11 @@
  * LMDB maps its file: a damaged one ends the process by a signal, past any `try`. So it is looked at with plain reads
  * before it is opened.
  */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { closeSync, existsSync, fstatSync, openSync, readSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 /** mdb.c: MDB_MAGIC, MDB_DATA_VERSION; lmdb-js 3 writes version 2, builds without its patches 1. */
 const MAGIC = 0xbeefc0de
@@ -33,6 +36,18 @@ export function storeProblem(path: string): string | undefined {
   } finally {
     closeSync(fd)
   }
+}
+
+/**
+ * The same, read from end to end by a process of its own: for a store that was in use when the machine went down, of
+ * which the meta pages tell too little.
+ */
+export async function findProblem(path: string): Promise<string | undefined> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('./store-scan.js', import.meta.url)), path], {
+    stdio: 'ignore',
+  })
+  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null] // child_process says so
+  return code === 0 ? undefined : `reading it ended with ${signal ?? `exit code ${code ?? '?'}`}`
 }
 
 /** Puts the store out of the way; returns where to. */

@@ -54,6 +54,18 @@ export async function snapshotStore(lmdb: Lmdb, from: string, to: string): Promi
   renameSync(draft, to)
 }
 
+/** Reads everything, read-only. A damaged store ends the process by a signal, past any `try`. */
+export async function scanStore(lmdb: Lmdb, path: string): Promise<void> {
+  const root = lmdb.open<Buffer, Buffer>({ path, readOnly: true, encoding: 'binary', maxDbs: MAX_DBS })
+  for (const name of ['meta', 'messages', 'letters', 'replies', 'queues', 'inboxes']) {
+    const table = root.openDB<Buffer, Buffer>(name, { encoding: 'binary', keyEncoding: 'binary' })
+    // A store that was never used lacks some.
+    if (table === undefined) continue
+    for (const { value } of table.getRange({ snapshot: false })) Buffer.from(value)
+  }
+  await root.close()
+}
+
 /** Opens the store and claims it for this epoch; throws if a higher one has it. The gate is entered by the caller. */
 export function openStore(
   lmdb: Lmdb,

@@ -30,7 +30,13 @@ export interface Ledger {
   readonly odd: string[]
 }
 
-const PROGRAM = fileURLToPath(new URL('../../dist/test/support/embedded-peer.js', import.meta.url))
+/** Node 20 runs no TypeScript, so the program is the compiled one. */
+const PROGRAM = fileURLToPath(
+  new URL(
+    import.meta.url.endsWith('.ts') ? '../../dist/test/support/embedded-peer.js' : './embedded-peer.js',
+    import.meta.url,
+  ),
+)
 
 export function makeDirectory(): { readonly root: string; readonly dir: string } {
   const root = mkdtempSync(join(tmpdir(), 'replyto-embedded-'))

@@ -130,6 +130,21 @@ test.each([
   expect(readFileSync(join(dir, aside ?? '', 'data.mdb'))).toHaveLength(size)
 })
 
+test('after a reboot a store that is torn inside is found by a process that reads it, and set aside', async () => {
+  await fill(2_000)
+  pretendHub({ bootId: 'before', machineId: thisProcess().machineId })
+  const file = join(dir, 'store-1', 'data.mdb')
+  // Everything but the meta pages.
+  writeFileSync(
+    file,
+    Buffer.concat([readFileSync(file).subarray(0, 8192), Buffer.alloc(statSync(file).size - 8192, 7)]),
+  )
+  expect(storeProblem(join(dir, 'store-1'))).toBeUndefined()
+  const { adapter, logs } = await start()
+  expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 0 })
+  expect(logs.join('\n')).toContain('damaged: reading it ended with')
+})
+
 test('a path that is too long for a socket works', async () => {
   dir = join(root, 'a'.repeat(120))
   mkdirSync(dir, { mode: 0o700 })
