@@ -34,14 +34,17 @@ export interface DeadLetterReason {
   readonly attempts: number
 }
 
-/** One hand-over of a message to this process. Exactly one of ack, retry, deadLetter, release is called on it. */
+/**
+ * One hand-over of a message to this process. Whatever a stranger wrote, `id` and the values of headers are strings.
+ * Exactly one of ack, retry, deadLetter, release is called on it.
+ */
 export interface Delivery {
   readonly message: Message
   /** False only if the broker knows of no earlier hand-over (see `provesFirstDelivery`). */
   readonly redelivered: boolean
   /** How often the broker took it back, for whatever reason; undefined where it cannot tell. */
   readonly handBacks: number | undefined
-  /** The broker has taken it back: somebody else has it or will have it, and settling it does nothing. */
+  /** The broker has taken it back: somebody else has it or will have it, and settling it does nothing. Stays false once it is settled. */
   readonly isLost: boolean
   /** At most one listener; called at once if it is lost already. */
   onLost(listener: () => void): void
@@ -120,6 +123,7 @@ export interface BrokerAdapter {
   readonly capabilities: Capabilities
   /** Resolves at the first connection, then redials for ever; rejects only what dialling again cannot mend. */
   start(context: AdapterContext): Promise<void>
+  /** Ends every promise of the adapter, that of `start` included. */
   stop(): Promise<void>
   /** Makes the queue if it is missing. */
   declare(queue: QueueRef): Promise<void>

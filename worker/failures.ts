@@ -66,7 +66,7 @@ export function threw(
   const message = `${who} of ${nameOf(call)} threw; its own error is in the log of the worker`
   return {
     kind: 'threw',
-    failure: { code: 'HANDLER_FAILED', message },
+    failure: { code: 'HANDLER_FAILED', message, ...(how.isFinal && { retryable: false }) },
     isEntered: how.isEntered,
     isFinal: how.isFinal,
     retryAfterMs: how.retryAfterMs,

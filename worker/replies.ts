@@ -35,7 +35,7 @@ export function errorReply(
     code: failure.code,
     message: failure.message.slice(0, 4000).toWellFormed(),
     executed,
-    retryable: isErrorCode(failure.code) && ERROR_CODES[failure.code].retryable,
+    retryable: failure.retryable ?? (isErrorCode(failure.code) && ERROR_CODES[failure.code].retryable),
     attempts: Math.min(call.attempt, Number.MAX_SAFE_INTEGER),
     ...(failure.data === undefined ? {} : { data: failure.data }),
     ...(failure.issues === undefined ? {} : { issues: failure.issues }),

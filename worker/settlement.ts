@@ -8,6 +8,8 @@ export interface Failure {
   readonly issues?: readonly Issue[] | undefined
   /** Of a declared error. */
   readonly data?: unknown
+  /** Only false: the handler said so. @default the code's row */
+  readonly retryable?: false | undefined
 }
 
 /** How a delivery's turn in this worker ended. */

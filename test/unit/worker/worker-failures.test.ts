@@ -159,7 +159,7 @@ describe('retries', () => {
   it('does not wait beyond the deadline: the last error is the answer', async () => {
     await using run = await start()
     const answer = await run.caller.call('retried', { input: 'later', timeoutMs: 3000 })
-    expect(answer.error).toMatchObject({ code: 'HANDLER_FAILED', attempts: 1 })
+    expect(answer.error).toMatchObject({ code: 'HANDLER_FAILED', attempts: 1, retryable: false })
     expect(await run.caller.deadLetters()).toEqual([])
   })
 
