@@ -4,6 +4,8 @@ import type { Progress } from './progress.ts'
 import type { DemoWorkers, Killed } from './workers.ts'
 
 const IN_FLIGHT = 64
+/** Then something is wrong with more than a file, and the rest is not waited for. */
+const MAX_FAILURES = 20
 
 /** What is known of one file: its figures, or why it cannot be read. */
 export type FileResult = { readonly figures: Figures } | { readonly unreadable: string }
@@ -53,7 +55,7 @@ export async function callForAll(setup: CallsSetup): Promise<CallsReport> {
       byWorker.set(worker, { files: sum.files + 1, bytes: sum.bytes + figures.bytes })
     } else if (analyse.isDeclaredError(outcome.error)) {
       results.set(input.path, { unreadable: outcome.error.data.reason })
-    } else failures.push(`${input.path}: ${outcome.error.message}`)
+    } else if (failures.push(`${input.path}: ${outcome.error.message}`) === MAX_FAILURES) break
   }
   const elapsedMs = performance.now() - started
   isOver = true

@@ -19,7 +19,7 @@ export const fileFigures = defineService('file-figures', {
       input: z.object({ path: z.string() }),
       output: Figures.extend({ worker: z.string() }),
       errors: { UNREADABLE: z.object({ path: z.string(), reason: z.string() }) },
-      timeoutMs: 120_000,
+      timeoutMs: 60_000,
       idempotent: true,
       retry: { attempts: 5, minDelayMs: 100, maxDelayMs: 2_000 },
     }),

@@ -27,6 +27,14 @@ export function heldCalls(path: string): ReadonlySet<string> {
   return held
 }
 
+export function begunCalls(path: string): ReadonlySet<string> {
+  return new Set(
+    linesOf(path)
+      .filter((line) => line.startsWith('+'))
+      .map((line) => line.slice(1)),
+  )
+}
+
 /** Calls that were begun more than once, by whomever. */
 export function callsRunAgain(paths: readonly string[]): ReadonlySet<string> {
   const begun = new Set<string>()

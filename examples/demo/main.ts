@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +20,8 @@ import { startWorkers, type DemoWorkers } from './workers.ts'
 const LIMIT_MS = 10 * 60_000
 /** For what must come to an end after that. */
 const LAST_WAY_OUT_MS = 30_000
+/** Below the run's directory; made when the run begins. */
+const LEDGERS = 'ledgers'
 const INTERRUPTED = 'interrupted'
 const DEFAULT_FILES = { maxFiles: 3_000, maxBytes: 1024 * 1024 }
 
@@ -49,7 +51,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   for (const problem of problems) console.error(problem)
   const isStopped = stop.signal.reason === INTERRUPTED
-  if (problems.length === 0 || isStopped) rmSync(dir, { recursive: true, force: true })
+  if (problems.length === 0 || isStopped || !existsSync(join(dir, LEDGERS)))
+    rmSync(dir, { recursive: true, force: true })
   else console.error(`what was stored is kept in ${dir}`)
   return isStopped ? 130 : problems.length === 0 ? 0 : 1
 }
@@ -77,7 +80,7 @@ async function demo(options: DemoOptions, dir: string, signal: AbortSignal): Pro
   if (paths.length === 0) return ['there is no file to read']
   const broker = options.broker ?? `file:${join(dir, 'broker')}`
   const group = `demo-${randomBytes(4).toString('hex')}` // other demos on the same broker go their own way
-  const ledgers = join(dir, 'ledgers')
+  const ledgers = join(dir, LEDGERS)
   mkdirSync(ledgers)
 
   const client = createClient(broker, { name: 'demo' })

@@ -1,5 +1,5 @@
 import type { CallsReport } from './calls.ts'
-import type { DemoWorker } from './workers.ts'
+import type { DemoWorker, Killed } from './workers.ts'
 
 /** Per worker: what it answered and how it ended. */
 export function workerTable(workers: readonly DemoWorker[], { byWorker }: CallsReport): string {
@@ -30,13 +30,18 @@ export function summary(files: number, report: CallsReport, runAgain: ReadonlySe
     `${(elapsedMs / 1000).toFixed(1)} s, ${rate} calls/s${unreadable > 0 ? `, ${unreadable} files unreadable` : ''}`,
     `${files} files, ${results.size} results, ${files - results.size} lost, ${runAgain.size} run again`,
   ]
-  if (killed !== undefined) lines.push(describeRunAgain(killed.held, runAgain))
+  if (killed !== undefined) lines.push(describeRunAgain(killed, runAgain))
   return lines.join('\n')
 }
 
-function describeRunAgain(held: ReadonlySet<string>, runAgain: ReadonlySet<string>): string {
-  const atWork = [...runAgain].filter((callId) => held.has(callId)).length
-  const rest = runAgain.size - atWork
-  const others = rest === 0 ? '' : `; ${rest} more had been computed, but their results were not stored yet`
-  return `run again: ${atWork} of the ${held.size} calls that the killed worker had at work${others}`
+function describeRunAgain({ name, held, begun }: Killed, runAgain: ReadonlySet<string>): string {
+  const again = [...runAgain]
+  const atWork = again.filter((callId) => held.has(callId)).length
+  const done = again.filter((callId) => begun.has(callId) && !held.has(callId)).length
+  const others = again.length - atWork - done
+  return [
+    `run again: ${atWork} of the ${held.size} calls that ${name} had at work`,
+    ...(done === 0 ? [] : [`${done} that it had computed without the result being stored yet`]),
+    ...(others === 0 ? [] : [`${others} that it had never begun`]),
+  ].join(', ')
 }

@@ -2,7 +2,7 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { heldCalls } from './ledger.ts'
+import { begunCalls, heldCalls } from './ledger.ts'
 
 const START_LIMIT_MS = 30_000
 const DRAIN_LIMIT_MS = 15_000
@@ -23,6 +23,8 @@ export interface Killed {
   readonly pid: number
   /** Ids of the calls that it ran when it was killed. */
   readonly held: ReadonlySet<string>
+  /** Ids of all calls that it ever began. */
+  readonly begun: ReadonlySet<string>
 }
 
 export interface DemoWorkers {
@@ -109,7 +111,7 @@ async function killOneAtWork(members: readonly Member[], isOver: () => boolean):
         member.isKilled = true
         process.kill(member.pid, 'SIGKILL')
         await member.exited
-        return { name: member.name, pid: member.pid, held }
+        return { name: member.name, pid: member.pid, held, begun: begunCalls(member.ledgerPath) }
       }
       member.child.kill('SIGCONT')
     }
