@@ -6,6 +6,8 @@ export interface BenchOptions {
   readonly runs: number
   /** Of each load in each run. */
   readonly seconds: number
+  /** Which of W1 to W4. */
+  readonly loads: ReadonlySet<string>
   /** Of W4. */
   readonly sends: number
   /** Where the directories are made: on the disk that is to be measured. */
@@ -20,6 +22,7 @@ export const USAGE = `npm run bench -- [options]
   --broker URL    file: (default), file:<directory> or memory:<name>; client and worker of memory: share a process
   --runs N        default 3; figures are medians
   --seconds S     of each load in each run, default 2
+  --loads LIST    default W1,W2,W3,W4
   --quick         one short run: a smoke test, no figures to rely on
   --dir DIR       where to make the directories, default .replyto: the disk that is measured
   --json FILE     writes all figures
@@ -33,6 +36,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       broker: { type: 'string', default: 'file:' },
       runs: { type: 'string' },
       seconds: { type: 'string' },
+      loads: { type: 'string', default: 'W1,W2,W3,W4' },
       quick: { type: 'boolean', default: false },
       dir: { type: 'string', default: '.replyto' },
       json: { type: 'string' },
@@ -43,6 +47,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     broker: values.broker,
     runs: numberFrom('runs', values.runs, values.quick ? 1 : 3),
     seconds: numberFrom('seconds', values.seconds, values.quick ? 0.5 : 2),
+    loads: loadsFrom(values.loads),
     sends: values.quick ? 5_000 : 50_000,
     dir: values.dir,
     json: values.json,
@@ -54,4 +59,11 @@ function numberFrom(name: string, text: string | undefined, otherwise: number): 
   const value = text === undefined ? otherwise : Number(text)
   if (!(value > 0 && value <= 600)) throw new RangeError(`--${name} is a number above 0 and up to 600; got ${text}`)
   return value
+}
+
+function loadsFrom(list: string): ReadonlySet<string> {
+  const loads = list.split(',')
+  const unknown = loads.find((load) => !/^W[1-4]$/.test(load))
+  if (unknown !== undefined) throw new RangeError(`--loads are W1, W2, W3, W4; got ${unknown}`)
+  return new Set(loads)
 }

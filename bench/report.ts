@@ -43,8 +43,10 @@ const TARGETS: readonly Target[] = [
 /** The report as text: tables of medians (min–max), ratios against the references, and whether the targets are met. */
 export function reportOf(figures: BenchFigures): string {
   return [
-    ...CALL_LOADS.map(({ name, outstanding }) => callTable(figures, name, outstanding)),
-    queueTable(figures),
+    ...CALL_LOADS.filter(({ name }) => figures.runs.replyto.some((pair) => pair.calls[name] !== undefined)).map(
+      ({ name, outstanding }) => callTable(figures, name, outstanding),
+    ),
+    ...(figures.runs.replyto.some((pair) => pair.queue !== undefined) ? [queueTable(figures)] : []),
     diskLine(figures.disk),
     targetLines(figures),
   ].join('\n\n')
@@ -93,7 +95,8 @@ function diskLine(disk: readonly DiskFigures[]): string {
 
 function targetLines({ runs, broker }: BenchFigures): string {
   if (!broker.startsWith('file:')) return 'targets: they are set for file: only'
-  const lines = TARGETS.map(({ text, figure, bound, isUpper }) => {
+  const measured = TARGETS.filter(({ figure }) => numbers(runs.replyto.map(figure)).length > 0)
+  const lines = measured.map(({ text, figure, bound, isUpper }) => {
     const ours = spreadOf(numbers(runs.replyto.map(figure))).median
     const bare = spreadOf(numbers(runs.lmdb.map(figure))).median
     const isMet = isUpper ? ours <= bound * bare : ours >= bound * bare

@@ -37,8 +37,10 @@ export interface PairFigures {
 
 /** Measures one subject once: W1 to W3 with one pair of processes, W4 with another; directories of their own. */
 export async function runPair(subject: SubjectName, baseDir: string, options: BenchOptions): Promise<PairFigures> {
-  const calls = await inFreshPlace(subject, baseDir, options, measureCalls)
-  if (subject === 'tcp') return { calls }
+  const { loads } = options
+  const hasCalls = CALL_LOADS.some(({ name }) => loads.has(name))
+  const calls = hasCalls ? await inFreshPlace(subject, baseDir, options, measureCalls) : {}
+  if (subject === 'tcp' || !loads.has('W4')) return { calls }
   return { calls, queue: await inFreshPlace(subject, baseDir, options, measureQueue) }
 }
 
@@ -70,12 +72,13 @@ async function inFreshPlace<T>(
   }
 }
 
-async function measureCalls(pair: Pair, { seconds }: BenchOptions): Promise<Record<string, CallFigures>> {
+async function measureCalls(pair: Pair, { seconds, loads }: BenchOptions): Promise<Record<string, CallFigures>> {
   const { subject, place, client, worker } = pair
   await worker.ask({ do: 'startWorker', subject, place })
   await client.ask({ do: 'startClient', subject, place })
   const figures: Record<string, CallFigures> = {}
   for (const { name, outstanding } of CALL_LOADS) {
+    if (!loads.has(name)) continue
     await client.ask({ do: 'call', outstanding, limitMs: WARM_UP_MS })
     const cpuBefore = await cpuOf(pair)
     const { figures: loop } = await client.ask(
