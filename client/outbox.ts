@@ -46,6 +46,8 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
   let isFlushing = false
   let retryTimer: NodeJS.Timeout | undefined
   const stopListening = core.onState((state) => state === 'up' && scheduleFlush())
+  // The first 'up' is said before `core.connected` is there. A refusal ends every call from one place, see create-client.ts.
+  core.adapter.then(scheduleFlush, () => {})
 
   return {
     add(state, message) {
