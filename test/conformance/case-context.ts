@@ -3,11 +3,12 @@ import type { AdapterFactory, AdapterState, BrokerAdapter, Capabilities } from '
 import type { LogLine } from '../../broker-adapters/broker.ts'
 import { createClient } from '../../client/create-client.ts'
 import type { Client, ClientOptions } from '../../client/types.ts'
+import type { Service } from '../../contract/types.ts'
 import { HEADER } from '../../protocol/headers.ts'
 import { newCallId } from '../../protocol/ids.ts'
 import type { Message, QueueRef, Reply } from '../../protocol/message.ts'
 import { createWorker } from '../../worker/create-worker.ts'
-import type { Worker, WorkerOptions } from '../../worker/types.ts'
+import type { Handlers, ServeOptions, Worker, WorkerOptions } from '../../worker/types.ts'
 import { createFaultyTarget, type FaultyTarget } from '../support/faulty-adapter.ts'
 import { createLedger, type Ledger } from '../support/ledger.ts'
 
@@ -22,6 +23,12 @@ export interface CaseContext {
   wire(): FaultyTarget
   client(options?: ClientOptions & Wired): Client
   worker(options?: WorkerOptions & Wired): Worker
+  /** A worker of this one service, started. */
+  serve<S extends Service>(
+    service: S,
+    handlers: Handlers<S>,
+    options?: WorkerOptions & Wired & Pick<ServeOptions<S>, 'attemptTimeoutMs'>,
+  ): Promise<Worker>
   /** A started adapter of its own connection. */
   adapter(options?: { readonly namespace?: string | undefined }): Promise<StartedAdapter>
   /** Runs at the end, last in first out. */
@@ -31,6 +38,7 @@ export interface CaseContext {
 export interface Wired {
   readonly wire?: FaultyTarget | undefined
   readonly maxPayloadBytes?: number | undefined
+  readonly namespace?: string | undefined
 }
 
 export interface StartedAdapter extends BrokerAdapter {
@@ -67,6 +75,9 @@ export function createCaseContext({ target, capabilities }: CaseSettings): {
       const worker = createWorker(given.target, { namespace, log, ...options })
       cleanups.push(() => worker.close({ graceMs: 0 }))
       return worker
+    },
+    async serve(service, handlers, { attemptTimeoutMs, ...options } = {}) {
+      return t.worker(options).serve(service, handlers, { attemptTimeoutMs }).start()
     },
     async adapter({ namespace: given = namespace } = {}) {
       const states: AdapterState[] = []

@@ -1,4 +1,24 @@
 import type { ConformanceCase } from './case.ts'
+import { atLeastOnce } from './rows/at-least-once.ts'
+import { backPressure } from './rows/back-pressure.ts'
+import { badInput } from './rows/bad-input.ts'
+import { cancel } from './rows/cancel.ts'
+import { counted } from './rows/counted.ts'
+import { deadLetter } from './rows/dead-letter.ts'
+import { deadline } from './rows/deadline.ts'
+import { declaredErrors } from './rows/declared-errors.ts'
+import { drain } from './rows/drain.ts'
+import { duplicates } from './rows/duplicates.ts'
+import { durable } from './rows/durable.ts'
+import { groups } from './rows/groups.ts'
+import { honestErrors } from './rows/honest-errors.ts'
+import { nested } from './rows/nested.ts'
+import { nobodyListens } from './rows/nobody-listens.ts'
+import { oneOutcome } from './rows/one-outcome.ts'
+import { overrun } from './rows/overrun.ts'
+import { reconnect } from './rows/reconnect.ts'
+import { retry } from './rows/retry.ts'
+import { settlement } from './rows/settlement.ts'
 import { broadcast } from './seam/broadcast.ts'
 import { consuming } from './seam/consuming.ts'
 import { deadLetters } from './seam/dead-letters.ts'
@@ -7,17 +27,38 @@ import { inbox } from './seam/inbox.ts'
 import { publishing } from './seam/publishing.ts'
 import { queues } from './seam/queues.ts'
 import { removal } from './seam/removal.ts'
-import { settlement } from './seam/settlement.ts'
+import { settlement as seamSettlement } from './seam/settlement.ts'
 
-/** Every case, the seam before the rows that are built on it. */
+/** Every case: the seam, then the rows that are built on it, in the order of rows.ts. */
 export const CASES: readonly ConformanceCase[] = [
   ...publishing,
   ...consuming,
-  ...settlement,
+  ...seamSettlement,
   ...delay,
   ...inbox,
   ...removal,
   ...deadLetters,
   ...broadcast,
   ...queues,
+
+  ...durable,
+  ...atLeastOnce,
+  ...oneOutcome,
+  ...honestErrors,
+  ...declaredErrors,
+  ...reconnect,
+  ...retry,
+  ...deadLetter,
+  ...settlement,
+  ...overrun,
+  ...deadline,
+  ...cancel,
+  ...groups,
+  ...nobodyListens,
+  ...backPressure,
+  ...drain,
+  ...duplicates,
+  ...nested,
+  ...counted,
+  ...badInput,
 ]

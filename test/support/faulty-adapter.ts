@@ -31,6 +31,8 @@ export interface FaultPlans {
   publish?: ((message: Message) => PublishFault | undefined) | undefined
   reply?: ((reply: Reply) => ReplyFault | undefined) | undefined
   incoming?: ((reply: Reply) => IncomingFault | undefined) | undefined
+  /** The broker did not find it, so workers have to be told. */
+  remove?: ((id: string) => 'miss' | undefined) | undefined
   /** The ack does not reach the broker, which hands the message over again. */
   ack?: ((message: Message) => 'lost' | undefined) | undefined
 }
@@ -211,6 +213,7 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
     ...adapter,
     async remove(queue, id) {
       wire.assertUp()
+      if (plans.remove?.(id) === 'miss') return false
       return (await inner.remove?.(queue, id)) ?? false
     },
   }

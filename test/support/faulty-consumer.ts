@@ -61,7 +61,7 @@ export function createFaultyConsumer(
       })()
     },
     redeliver(id) {
-      for (const [real, delivery] of held) if (real.message.id === id) handAgain(real, delivery)
+      for (const [real, delivery] of [...held]) if (real.message.id === id) handAgain(real, delivery)
     },
   }
 

@@ -1,0 +1,131 @@
+import { expect } from 'vitest'
+import { createGate, eventually } from '../../support/eventually.ts'
+import { claimsOf } from '../case.ts'
+import { errorOf, probe, unused } from '../probe.ts'
+
+const { cases, claim } = claimsOf('back-pressure')
+export const backPressure = cases
+
+claim('a full outbox refuses at once and proves no; what is in it goes out later', async (t) => {
+  const wire = t.wire()
+  const client = t.client({ wire, outbox: { calls: 3 } })
+  await client.ready()
+  await t.serve(probe, { note: ({ key }) => t.ledger.enter(key), work: ({ key }) => key })
+  wire.faults.disconnect()
+  const stub = client.service(probe)
+  const kept = [stub.work({ key: 'a' }), stub.note.send({ key: 'b' }), stub.work({ key: 'c' })]
+  for (const refused of [stub.work({ key: 'd' }), stub.note.send({ key: 'e' })])
+    expect(await errorOf(refused)).toMatchObject({ code: 'OVERLOADED', executed: 'no', stage: 'outbox' })
+  expect(client.counters['overloaded']).toBe(2)
+  await wire.faults.reconnect()
+  const [first, , third] = await Promise.all(kept)
+  expect([first, third]).toEqual(['a', 'c'])
+  expect(await stub.work({ key: 'f' })).toBe('f')
+})
+
+claim('its bytes are bounded too', async (t) => {
+  const wire = t.wire()
+  const client = t.client({ wire, outbox: { bytes: 10_000 } })
+  await client.ready()
+  wire.faults.disconnect()
+  const stub = client.service(probe)
+  const kept = stub.note.send({ key: 'a', value: 'x'.repeat(6_000) })
+  expect((await errorOf(stub.note.send({ key: 'b', value: 'x'.repeat(6_000) }))).code).toBe('OVERLOADED')
+  await wire.faults.reconnect()
+  await kept
+  await stub.note.send({ key: 'c', value: 'x'.repeat(6_000) })
+})
+
+claim('while the broker is blocked nothing is published; then everything is', async (t) => {
+  const wire = t.wire()
+  const client = t.client({ wire })
+  await client.ready()
+  await t.serve(probe, { note: unused, work: ({ key }) => key })
+  wire.faults.block()
+  const answers = ['a', 'b'].map((key) => client.service(probe).work({ key }))
+  const refused = await errorOf(client.service(probe).work({ key: 'c' }, { timeoutMs: 100 }))
+  expect(refused).toMatchObject({ code: 'TIMEOUT', executed: 'no', stage: 'outbox' })
+  expect(wire.faults.events.of('publish')).toEqual([])
+  wire.faults.unblock()
+  expect(await Promise.all(answers)).toEqual(['a', 'b'])
+})
+
+claim('a worker runs at most concurrency at once and holds at most prefetch', async (t) => {
+  const wire = t.wire()
+  let running = 0
+  let most = 0
+  await t.serve(
+    probe,
+    {
+      note: unused,
+      async work() {
+        most = Math.max(most, ++running)
+        await new Promise((resolve) => setTimeout(resolve, 2))
+        running--
+      },
+    },
+    { wire, concurrency: 3, prefetch: 5 },
+  )
+  const keys = Array.from({ length: 60 }, (_, index) => ({ key: `k${index}` }))
+  await t.client().service(probe).work.map(keys, { inFlight: 60 }).values()
+  expect(most).toBe(3)
+  let held = 0
+  let mostHeld = 0
+  for (const { kind } of wire.faults.events.all) {
+    if (kind === 'delivery') mostHeld = Math.max(mostHeld, ++held)
+    if (kind === 'ack') held--
+  }
+  expect(mostHeld).toBe(5)
+})
+
+claim('map keeps at most inFlight under way or unread', async (t) => {
+  const go = createGate()
+  await t.serve(
+    probe,
+    {
+      note: unused,
+      async work({ key }) {
+        t.ledger.enter(key)
+        await go.opened
+        return key
+      },
+    },
+    { concurrency: 50 },
+  )
+  let drawn = 0
+  function* inputs(): Generator<{ key: string }> {
+    for (let index = 0; index < 40; index++) {
+      drawn++
+      yield { key: `k${index}` }
+    }
+  }
+  const values = t.client().service(probe).work.map(inputs(), { inFlight: 7 }).values()
+  await eventually(() => t.ledger.total === 7)
+  expect(drawn).toBeLessThanOrEqual(8)
+  go.open()
+  expect(await values).toHaveLength(40)
+})
+
+claim(
+  'three thousand calls and as many sends through small windows: each runs once and each is answered',
+  async (t) => {
+    const count = 3000
+    await t.serve(
+      probe,
+      { note: ({ key }) => t.ledger.finish(key), work: ({ key }) => (t.ledger.enter(key), key) },
+      { concurrency: 20 },
+    )
+    const client = t.client()
+    const jobs = Array.from({ length: count }, (_, index) => ({ key: `k${index}` }))
+    const [values, sent] = await Promise.all([
+      client.service(probe).work.map(jobs, { inFlight: 100, ordered: true }).values(),
+      client.service(probe).note.sendMany(jobs, { inFlight: 100 }),
+    ])
+    expect(values).toEqual(jobs.map(({ key }) => key))
+    expect(sent.stored).toBe(count)
+    expect(t.ledger.total).toBe(count)
+    await eventually(() => t.ledger.finished('k2999') === 1)
+    expect(client.counters).toEqual({})
+  },
+  { isAlone: true },
+)
