@@ -98,6 +98,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
       gate.reject(new BrokerError('BROKER_REFUSED', `${target.url} refused: ${reason ?? 'no reason given'}`))
       return setState('down')
     }
+    if (next === 'up') connected = adapter // said before `start` resolves: whoever hears it publishes at once
     if (next !== 'down') clearTimeout(downTimer)
     else if (state !== 'down') downTimer = setTimeout(sayDown, SHORT_ABSENCE_MS, reason).unref()
     setState(next)

@@ -4,7 +4,7 @@ import { openBroker } from '../broker-adapters/connect.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { createCounters } from '../protocol/counters.ts'
-import { BrokerError, CallError, ReplytoError } from '../protocol/errors.ts'
+import { BrokerError, CallError } from '../protocol/errors.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
 import { createCaller } from './caller.ts'
 import { detailsOf, failed, type CallState } from './call-state.ts'
@@ -16,6 +16,7 @@ import { createPendingCalls } from './pending-calls.ts'
 import { createPublisher } from './publisher.ts'
 import { createQueueAdmin } from './queue-admin.ts'
 import { createQueueWatch } from './queue-watch.ts'
+import { refusalFor } from './refusal.ts'
 import { createReplyInbox } from './reply-inbox.ts'
 import { createStub } from './stub.ts'
 import { timeoutError } from './timeout-error.ts'
@@ -151,11 +152,4 @@ export function createClient(
 
 function isBroker(target: unknown): target is Broker {
   return typeof target === 'object' && target !== null && '~core' in target
-}
-
-/** The refusal as this call's own error. */
-function refusalFor(state: CallState, refusal: Error): Error {
-  if (!(refusal instanceof ReplytoError)) return refusal
-  if (refusal.code === 'CLOSED') return new CallError('CLOSED', 'the client or its broker was closed', detailsOf(state))
-  return new BrokerError('BROKER_REFUSED', refusal.message, detailsOf(state, { cause: refusal }))
 }

@@ -1,12 +1,13 @@
-import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
 import type { Message, QueueRef } from '../protocol/message.ts'
 import type { CallState } from './call-state.ts'
 
 export interface OutboxEntry {
   readonly state: CallState
-  /** The reply address is added when it leaves. */
-  readonly message: Omit<Message, 'replyTo'>
+  /** The reply address and what is left of its time are added when it leaves. */
+  readonly message: Omit<Message, 'replyTo' | 'expiresInMs'>
   readonly size: number
+  /** Counts up in the order in which they were made. */
+  readonly order: number
   /** Nothing has to be published for it any more. */
   isDropped: boolean
   unroutable: number
@@ -15,66 +16,54 @@ export interface OutboxEntry {
 /** What waits to be published to one queue, in order. */
 export interface Lane {
   readonly queue: QueueRef
-  readonly size: number
-  isDeclared: boolean
+  readonly waiting: ReadonlySet<OutboxEntry>
+  queueIs: 'missing' | 'being declared' | 'declared'
+  /** Publishes whose outcome is not known yet. */
+  inFlight: number
+  /** An outcome told to try again, and the time for that has not come. */
+  isResting: boolean
   push(entry: OutboxEntry): void
-  /** To the head again, in the given order. */
+  remove(entry: OutboxEntry): void
+  /** Among those that wait, where they were before. */
   putBack(entries: readonly OutboxEntry[]): void
   /** The next entries that may leave together. Without an inbox (`canCall: false`) calls stay. */
   takeBatch(options: { readonly room: number; readonly canCall: boolean }): OutboxEntry[]
-  /** Shared by whoever asks meanwhile; tried again after a failure. */
-  declare(adapter: BrokerAdapter): Promise<void>
 }
 
 const MAX_BATCH = 512
 const MAX_BATCH_BYTES = 1_048_576
 
 export function createLane(queue: QueueRef): Lane {
-  let waiting: OutboxEntry[] = []
-  /** Entries before it have left; shifting a long array for each of them would cost too much. */
-  let head = 0
-  let declaring: Promise<void> | undefined
+  /** A set keeps the order, and what gives up while the broker is away leaves it from the middle. */
+  const waiting = new Set<OutboxEntry>()
 
   return {
     queue,
-    isDeclared: false,
-    get size() {
-      return waiting.length - head
-    },
-
-    push(entry) {
-      waiting.push(entry)
-    },
+    waiting,
+    queueIs: 'missing',
+    inFlight: 0,
+    isResting: false,
+    push: (entry) => void waiting.add(entry),
+    remove: (entry) => void waiting.delete(entry),
 
     putBack(entries) {
-      waiting = [...entries, ...waiting.slice(head)]
-      head = 0
+      const all = [...entries, ...waiting].toSorted((a, b) => a.order - b.order)
+      waiting.clear()
+      for (const entry of all) waiting.add(entry)
     },
 
     takeBatch({ room, canCall }) {
       const batch: OutboxEntry[] = []
-      const stay: OutboxEntry[] = []
+      const limit = Math.min(room, MAX_BATCH)
       let bytes = 0
-      while (head < waiting.length && batch.length < Math.min(room, MAX_BATCH) && bytes < MAX_BATCH_BYTES) {
-        const entry = waiting[head++]
-        if (entry === undefined || entry.isDropped) continue
-        if (!canCall && entry.state.kind === 'call') stay.push(entry)
-        else {
-          batch.push(entry)
-          bytes += entry.size
-        }
+      for (const entry of waiting) {
+        if (batch.length >= limit || bytes >= MAX_BATCH_BYTES) break
+        if (!canCall && entry.state.kind === 'call') continue
+        waiting.delete(entry)
+        batch.push(entry)
+        bytes += entry.size
       }
-      if (stay.length > 0) this.putBack(stay)
-      else if (head === waiting.length || head > 4096) this.putBack([])
       return batch
-    },
-
-    declare(adapter) {
-      declaring ??= adapter
-        .declare(queue)
-        .then(() => void (this.isDeclared = true))
-        .finally(() => (declaring = undefined))
-      return declaring
     },
   }
 }

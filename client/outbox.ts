@@ -6,6 +6,7 @@ import type { Message } from '../protocol/message.ts'
 import { detailsOf, failed, type CallState } from './call-state.ts'
 import type { CountClient } from './client-counters.ts'
 import { createLane, type Lane, type OutboxEntry } from './outbox-lane.ts'
+import { refusalFor } from './refusal.ts'
 
 /**
  * What is not yet known to be stored: one bounded list for all queues. It alone publishes and it alone publishes again:
@@ -14,7 +15,7 @@ import { createLane, type Lane, type OutboxEntry } from './outbox-lane.ts'
  */
 export interface Outbox {
   /** @throws CallError OVERLOADED */
-  add(state: CallState, message: Omit<Message, 'replyTo'>): void
+  add(state: CallState, message: OutboxEntry['message']): void
   /** The call needs no (further) publish: it was answered or gave up. */
   drop(state: CallState): void
   /** Publishes what waits, for example because the inbox is open now. */
@@ -32,26 +33,29 @@ export interface OutboxOptions {
   readonly onStored: (state: CallState) => void
 }
 
-/** Publishes whose outcome is not known yet, over all queues. */
+/** Publishes to one queue whose outcome is not known yet; a queue that is slow does not hold up another. */
 const MAX_IN_FLIGHT = 8192
 /** Where an outcome tells to try again although the connection is up. */
 const RETRY_MS = 100
 const MAX_UNROUTABLE = 3
+/** What an entry takes besides its body and the values of its headers, about. */
+const ENTRY_BYTES = 200
 
 export function createOutbox({ core, limits, inboxAddress, count, onStored }: OutboxOptions): Outbox {
   const entries = new Map<string, OutboxEntry>()
   const lanes = new Map<string, Lane>()
+  let made = 0
   let bytes = 0
-  let inFlight = 0
   let isFlushing = false
   let retryTimer: NodeJS.Timeout | undefined
-  const stopListening = core.onState((state) => state === 'up' && scheduleFlush())
-  // The first 'up' is said before `core.connected` is there. A refusal ends every call from one place, see create-client.ts.
-  core.adapter.then(scheduleFlush, () => {})
+  const stopListening = core.onState((state) => {
+    if (state === 'up') wakeLanes()
+    else if (state !== 'closed') failWaiting(state)
+  })
 
   return {
     add(state, message) {
-      const size = message.body.length + 200
+      const size = sizeOf(message)
       if (entries.size >= limits.calls || bytes + size > limits.bytes) {
         count('overloaded')
         throw new CallError(
@@ -60,7 +64,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
           detailsOf(state),
         )
       }
-      const entry: OutboxEntry = { state, message, size, isDropped: false, unroutable: 0 }
+      const entry: OutboxEntry = { state, message, size, order: made++, isDropped: false, unroutable: 0 }
       entries.set(state.id, entry)
       bytes += size
       laneOf(state).push(entry)
@@ -74,6 +78,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
       clearTimeout(retryTimer)
       for (const entry of entries.values()) entry.isDropped = true
       entries.clear()
+      lanes.clear()
     },
   }
 
@@ -100,54 +105,54 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     const adapter = core.connected
     if (adapter === undefined || core.state !== 'up') return
     for (const lane of lanes.values()) {
-      if (lane.size > 0) void flushLane(lane, adapter)
+      if (lane.waiting.size > 0 && !lane.isResting) void flushLane(lane, adapter)
     }
   }
 
   async function flushLane(lane: Lane, adapter: BrokerAdapter): Promise<void> {
-    if (!lane.isDeclared && !(await declare(lane, adapter))) return
+    if (lane.queueIs === 'being declared') return // whoever declares it goes on from there
+    if (lane.queueIs === 'missing' && !(await declare(lane, adapter))) return
     for (;;) {
-      const batch = lane.takeBatch({ room: MAX_IN_FLIGHT - inFlight, canCall: inboxAddress() !== undefined })
+      const batch = lane.takeBatch({ room: MAX_IN_FLIGHT - lane.inFlight, canCall: inboxAddress() !== undefined })
       if (batch.length === 0) return
       void publish(lane, adapter, batch)
     }
   }
 
   async function declare(lane: Lane, adapter: BrokerAdapter): Promise<boolean> {
+    lane.queueIs = 'being declared'
     try {
-      await lane.declare(adapter)
+      await adapter.declare(lane.queue)
+      lane.queueIs = 'declared'
       return true
     } catch (error) {
-      if (error instanceof ReplytoError && error.code === 'BROKER_REFUSED') failLane(lane, error)
-      else scheduleRetry()
+      lane.queueIs = 'missing'
+      if (error instanceof ReplytoError && error.code === 'BROKER_REFUSED')
+        for (const entry of lane.waiting) refuse(entry, refusalFor(entry.state, error))
+      else rest(lane)
       return false
     }
   }
 
-  function failLane(lane: Lane, error: ReplytoError): void {
-    for (const { state } of lane.takeBatch({ room: Infinity, canCall: true })) {
-      state.settle(failed(new BrokerError('BROKER_REFUSED', messageOf(error), detailsOf(state, { cause: error }))))
-    }
-  }
-
   async function publish(lane: Lane, adapter: BrokerAdapter, batch: readonly OutboxEntry[]): Promise<void> {
-    inFlight += batch.length
+    lane.inFlight += batch.length
     const messages = batch.map(toMessage)
     for (const { state } of batch) state.copies++
     const outcomes = await publishSafely(lane, adapter, messages)
-    inFlight -= batch.length
+    lane.inFlight -= batch.length
     const again = batch.filter((entry, index) => wantsAnother(lane, entry, outcomes[index] ?? UNKNOWN))
     if (again.length > 0) {
       lane.putBack(again)
-      scheduleRetry()
-    } else if (entries.size > 0) scheduleFlush()
+      rest(lane)
+    } else if (lane.waiting.size > 0) scheduleFlush()
   }
 
   function toMessage({ state, message }: OutboxEntry): Message {
-    const replyTo = state.kind === 'call' ? inboxAddress() : undefined
-    if (state.copies === 0) return { ...message, replyTo }
-    count('resent')
-    return { ...message, replyTo, headers: { ...message.headers, [HEADER.resent]: '1' } }
+    const isAgain = state.copies > 0
+    if (isAgain) count('resent')
+    const headers = isAgain ? { ...message.headers, [HEADER.resent]: '1' } : message.headers
+    if (state.kind === 'send') return { ...message, headers, replyTo: undefined }
+    return { ...message, headers, replyTo: inboxAddress(), expiresInMs: Math.max(1, state.deadline - Date.now()) }
   }
 
   /** An adapter promises not to reject; if it does all the same, nothing is known. */
@@ -175,11 +180,10 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
         onStored(state)
         return false
       case 'unknown':
-        return !failsFast(entry, outcome)
       case 'notSent':
         return !failsFast(entry, outcome)
       case 'unroutable':
-        lane.isDeclared = false
+        lane.queueIs = 'missing'
         return (
           ++entry.unroutable < MAX_UNROUTABLE ||
           refuse(
@@ -212,7 +216,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     }
   }
 
-  function failsFast(entry: OutboxEntry, { reason }: PublishOutcome): boolean {
+  function failsFast(entry: OutboxEntry, { reason }: Pick<PublishOutcome, 'reason'>): boolean {
     if (!entry.state.failFast) return false
     refuse(
       entry,
@@ -225,9 +229,14 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     return true
   }
 
+  /** `failFast`: what has not left does not wait for the broker to come back. */
+  function failWaiting(state: 'down' | 'blocked'): void {
+    for (const lane of lanes.values()) for (const entry of lane.waiting) failsFast(entry, { reason: `it is ${state}` })
+  }
+
   function refuse(entry: OutboxEntry, error: ReplytoError): false {
     forget(entry)
-    entry.state.settle(failed(error))
+    entry.state.answer(failed(error))
     return false
   }
 
@@ -235,14 +244,22 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     if (entry === undefined || entry.isDropped) return
     entry.isDropped = true
     entries.delete(entry.state.id)
+    laneOf(entry.state).remove(entry)
     bytes -= entry.size
   }
 
-  function scheduleRetry(): void {
+  /** Without it a broker that is up and sends nothing would be asked in a loop that leaves no turn to others. */
+  function rest(lane: Lane): void {
+    lane.isResting = true
     retryTimer ??= setTimeout(() => {
       retryTimer = undefined
-      flush()
+      wakeLanes()
     }, RETRY_MS)
+  }
+
+  function wakeLanes(): void {
+    for (const lane of lanes.values()) lane.isResting = false
+    scheduleFlush()
   }
 }
 
@@ -250,4 +267,10 @@ const UNKNOWN: PublishOutcome = { status: 'unknown' }
 
 function isProvedNotStored({ status }: PublishOutcome): boolean {
   return status === 'notSent' || status === 'unroutable' || status === 'tooLarge'
+}
+
+function sizeOf({ body, headers }: OutboxEntry['message']): number {
+  let size = body.length + ENTRY_BYTES
+  for (const value of Object.values(headers)) size += value.length
+  return size
 }

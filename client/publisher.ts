@@ -4,11 +4,12 @@ import { codecOf } from '../protocol/codec.ts'
 import { BrokerError, CallError, messageOf, type ReplytoError } from '../protocol/errors.ts'
 import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
 import { HOST_ID } from '../protocol/host-id.ts'
-import { isFinalReply, type Message, type Reply } from '../protocol/message.ts'
+import { isFinalReply, type Reply } from '../protocol/message.ts'
 import type { StubMethod } from './caller.ts'
 import { detailsOf, failed, type CallState } from './call-state.ts'
 import type { ResolvedClientOptions } from './options.ts'
 import type { Outbox } from './outbox.ts'
+import type { OutboxEntry } from './outbox-lane.ts'
 import type { QueueWatch } from './queue-watch.ts'
 import { readFinalReply, readProgress } from './read-reply.ts'
 import type { ReplyInbox } from './reply-inbox.ts'
@@ -75,7 +76,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
     state: CallState,
     method: StubMethod,
     { headers, delayMs, body }: Pick<PublishRequest, 'headers' | 'delayMs'> & { readonly body: Uint8Array },
-  ): Omit<Message, 'replyTo'> {
+  ): OutboxEntry['message'] {
     const isCall = state.kind === 'call'
     const depth = isCall ? (callScope.getStore()?.depth ?? 0) : 0
     return {
@@ -97,12 +98,11 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
       },
       body,
       ...(delayMs !== undefined && delayMs > 0 && { delayMs }),
-      ...(isCall && { expiresInMs: Math.max(1, state.deadline - Date.now()) }),
     }
   }
 
   /** Registered long before: a reply may come as soon as the outbox has it. */
-  function enqueue(state: CallState, message: Omit<Message, 'replyTo'>): void {
+  function enqueue(state: CallState, message: OutboxEntry['message']): void {
     if (state.isSettled) return
     try {
       outbox.add(state, message)
