@@ -191,7 +191,7 @@ async function publish(
 ): Promise<readonly PublishOutcome[]> {
   if (!isUp()) return messages.map(() => ({ status: 'notSent' }))
   const sent = messages.some(isTooLarge) ? messages.filter((message) => !isTooLarge(message)) : messages
-  if (sent.length === 0) return messages.map(() => ({ status: 'tooLarge' }))
+  if (sent.length === 0) return messages.map(() => TOO_LARGE)
   const outcomes = await new Promise<readonly PublishOutcome[]>((resolve) => {
     const seq = link.expect({
       onAnswer: (fields) => resolve(readOutcomes(fields)),
@@ -208,15 +208,17 @@ async function publish(
   })
   if (sent === messages) return outcomes
   const next = outcomes.values()
-  return messages.map((message) =>
-    isTooLarge(message) ? { status: 'tooLarge' } : (next.next().value ?? { status: 'unknown' }),
-  )
+  return messages.map((message) => (isTooLarge(message) ? TOO_LARGE : (next.next().value ?? { status: 'unknown' })))
 }
 
 function isTooLarge({ body }: Message): boolean {
   return body.length > MAX_MESSAGE_BYTES
 }
 
+const TOO_LARGE: PublishOutcome = Object.freeze({
+  status: 'tooLarge',
+  reason: `the embedded broker takes ${MAX_MESSAGE_BYTES} bytes at most`,
+})
 const STORED: PublishOutcome = Object.freeze({ status: 'stored' })
 
 function readOutcomes(fields: FrameReader): PublishOutcome[] {

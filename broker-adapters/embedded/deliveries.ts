@@ -1,4 +1,4 @@
-import type { Delivery, Subscription } from '../adapter.ts'
+import type { DeadLetterReason, Delivery, Subscription } from '../adapter.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { Ask } from './ask.ts'
 import { decodeMessage, jsonOfMessage } from './envelope.ts'
@@ -120,6 +120,26 @@ export function createDeliveries(options: {
     forget(held)
   }
 
+  async function bury(held: Held, { code, reason, attempts }: DeadLetterReason): Promise<void> {
+    const { message, grant, sequence, owner } = held
+    if (!held.isSettledByReply) {
+      const write = (writer: FrameWriter): void =>
+        void writer.num(sequence).u32(grant).str(code).str(reason).u32(attempts)
+      return ask(OP.DEAD_LETTER, write, () => undefined)
+    }
+    // Its reply has settled it, so the hub has no copy any more; this process has.
+    const json = jsonOfMessage(message)
+    await ask(
+      OP.PARK,
+      (writer) => {
+        writer.str(owner.queue).str(message.id).str(code).str(reason).u32(attempts).envelope(json, message.body)
+      },
+      () => undefined,
+    )
+    acks.push(held)
+    link.flushSoon()
+  }
+
   async function establish(owner: Owner): Promise<void> {
     const doubted = [...doubtful.older, ...doubtful.newer].filter((tag) => tag.owner === owner)
     const held = [...owner.held.values()]
@@ -158,7 +178,7 @@ export function createDeliveries(options: {
       ack() {
         if (!settle(held, 'ack')) return
         doubt(held)
-        if (held.isSettledByReply || !link.isConnected) return
+        if (!link.isConnected) return
         acks.push(held)
         link.flushSoon()
       },
@@ -176,14 +196,7 @@ export function createDeliveries(options: {
             () => undefined,
           )
         }),
-      deadLetter: ({ code, reason, attempts }) =>
-        settleBy(held, () =>
-          ask(
-            OP.DEAD_LETTER,
-            (writer) => writer.num(held.sequence).u32(grant).str(code).str(reason).u32(attempts),
-            () => undefined,
-          ),
-        ),
+      deadLetter: (why) => settleBy(held, () => bury(held, why)),
     }
   }
   function subscriptionOf(owner: Owner): Subscription {

@@ -12,6 +12,8 @@ export interface HubConnection {
   /** What it holds, and the same by id, for the replies that settle. */
   readonly held: Set<Entry>
   readonly heldById: Map<string, Entry>
+  /** Settled by their replies; they count as held until the process has said so itself. */
+  readonly answered: Map<number, HubSubscription>
   readonly subscriptions: Map<number, HubSubscription>
   readonly inboxes: Set<HubInbox>
   readonly topics: Set<string>
@@ -48,6 +50,7 @@ export function createHubConnection(socket: Socket, options: HubConnectionOption
     session: 0,
     held: new Set(),
     heldById: new Map(),
+    answered: new Map(),
     subscriptions: new Map(),
     inboxes: new Set(),
     topics: new Set(),

@@ -258,6 +258,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
 
 function answering(connection: HubConnection, request: Entry): void {
   request.state = 'answering'
+  if (request.holder !== undefined) connection.answered.set(request.sequence, request.holder)
   connection.held.delete(request)
   connection.heldById.delete(request.id)
 }

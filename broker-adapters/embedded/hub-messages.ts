@@ -23,6 +23,8 @@ export interface HubMessages {
   /** Begins to remove it for good; `sometime`: nobody waits for that. */
   readonly settle: (entry: Entry, how: 'soon' | 'sometime', isFinished?: boolean) => void
   readonly giveBack: (entry: Entry) => void
+  /** An ack of what its reply has settled. */
+  acknowledge(connection: HubConnection, sequence: number): void
   /** Leases it again to who had it under the last hub, or lost its connection and came back in time. */
   resume(subscription: HubSubscription, sequence: number, grant: number): boolean
   markDirty(queue: HubQueue): void
@@ -103,8 +105,9 @@ export function createHubMessages(options: {
     const { holder } = entry
     if (holder === undefined) return
     entry.holder = undefined
-    holder.held--
     entry.queue.activeCount--
+    // One that its reply has settled takes up its place until it is acked too.
+    if (!holder.connection.answered.has(entry.sequence)) holder.held--
     holder.connection.held.delete(entry)
     if (holder.connection.heldById.get(entry.id) === entry) holder.connection.heldById.delete(entry.id)
     dirty.add(entry.queue)
@@ -215,6 +218,13 @@ export function createHubMessages(options: {
       return entry.holder?.connection === connection ? entry : undefined
     },
     settle,
+    acknowledge(connection, sequence) {
+      const subscription = connection.answered.get(sequence)
+      if (subscription === undefined) return
+      connection.answered.delete(sequence)
+      subscription.held--
+      dirty.add(subscription.queue)
+    },
     giveBack(entry) {
       if (entry.state === 'grace') entry.queue.activeCount--
       letGo(entry)

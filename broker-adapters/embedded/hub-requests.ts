@@ -142,6 +142,15 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
       if (entry !== undefined) then(entry)
     }
   }
+  function ack(connection: HubConnection, fields: FrameReader): void {
+    const count = fields.u32()
+    for (let index = 0; index < count; index++) {
+      const sequence = fields.num()
+      const entry = messages.heldBy(connection, sequence, fields.u32())
+      if (entry === undefined) messages.acknowledge(connection, sequence)
+      else messages.settle(entry, 'sometime')
+    }
+  }
   function retry(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
     const replaces = messages.heldBy(connection, fields.num(), fields.u32())
@@ -258,7 +267,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     [OP.PUBLISH, publish],
     [OP.CONSUME, consume],
     [OP.FLOW, flow],
-    [OP.ACK, (connection, fields) => eachHeld(connection, fields, (entry) => messages.settle(entry, 'sometime'))],
+    [OP.ACK, ack],
     [OP.RELEASE, (connection, fields) => eachHeld(connection, fields, messages.giveBack)],
     [OP.RETRY, retry],
     [OP.DEAD_LETTER, deadLetter],
@@ -282,10 +291,20 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     topics.listen(connection, fields.str())
     answer(connection, seq)
   }
-  /** What it asked before is stored when it hears that it may go. */
+  /** It goes: what it held is back when it hears that it may, and what it asked before is stored. */
   function bye(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
+    drop(connection)
     commit.afterwards(() => answer(connection, seq))
+  }
+  function drop(connection: HubConnection): void {
+    for (const subscription of connection.subscriptions.values()) {
+      leaveQueue(subscription)
+      messages.markDirty(subscription.queue)
+    }
+    for (const entry of connection.held) messages.giveBack(entry)
+    inboxes.detach(connection)
+    topics.drop(connection)
   }
 
   return {
@@ -294,15 +313,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
       if (handler === undefined) throw new RangeError(`op ${op}`)
       handler(connection, fields)
     },
-    drop(connection) {
-      for (const subscription of connection.subscriptions.values()) {
-        leaveQueue(subscription)
-        messages.markDirty(subscription.queue)
-      }
-      for (const entry of connection.held) messages.giveBack(entry)
-      inboxes.detach(connection)
-      topics.drop(connection)
-    },
+    drop,
   }
 }
 

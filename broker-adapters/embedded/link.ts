@@ -147,7 +147,11 @@ export function createLink(given: LinkOptions): Link {
     const path = openSocketPath(dir, record.socket)
     try {
       const opened = await openSocket(path.path, options.silenceMs, stopping.signal)
-      return typeof opened === 'string' ? opened : await converse(opened, onUp)
+      if (typeof opened === 'string') return opened
+      if (!stopping.signal.aborted) return await converse(opened, onUp)
+      // Stopped while it was being opened.
+      opened.destroy()
+      return 'closed'
     } finally {
       path.release()
     }
@@ -250,6 +254,8 @@ export function createLink(given: LinkOptions): Link {
   /** What was sent before is stored when the hub answers; bounded, because the hub may be gone. */
   async function sayBye(): Promise<void> {
     if (!isConnected) return
+    // First what was collected: after the farewell nothing counts.
+    flush()
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, BYE_MS)
       const done = (): void => {
