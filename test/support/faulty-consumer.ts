@@ -61,7 +61,8 @@ export function createFaultyConsumer(
       })()
     },
     redeliver(id) {
-      for (const [real, delivery] of [...held]) if (real.message.id === id) handAgain(real, delivery)
+      const found = [...held].find(([real]) => real.message.id === id)
+      if (found !== undefined) handAgain(...found)
     },
   }
 

@@ -152,7 +152,7 @@ claim(
   async (t) => {
     const adapter = await t.adapter()
     const client = t.client()
-    const call = client.service(probe).work.start({ key: 'a' }, { timeoutMs: 150 })
+    const call = client.service(probe).work.start({ key: 'a' }, { timeoutMs: 800 })
     expect(await call.outcome()).toMatchObject({ error: { code: 'TIMEOUT' } })
     await isEmpty(adapter, queueRef())
   },

@@ -30,27 +30,30 @@ claim('the handler sees it, its signal aborts there, and the caller has its TIME
   let seen: number | undefined
   let remaining: number | undefined
   let reason: unknown
+  const go = createGate()
   await t.serve(probe, {
     note: unused,
     async work(_, ctx) {
       seen = ctx.deadline
       remaining = ctx.remainingMs()
       reason = await aborted(ctx.signal)
+      await go.opened // else its answer could just be in time
     },
   })
   const startedAt = Date.now()
-  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 400 }))
+  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown' })
   await eventually(() => reason !== undefined)
-  expect(seen).toBeGreaterThanOrEqual(startedAt + 400)
-  expect(seen).toBeLessThan(startedAt + 5_400)
-  expect(remaining).toBeLessThanOrEqual(400)
+  go.open()
+  expect(seen).toBeGreaterThanOrEqual(startedAt + 800)
+  expect(seen).toBeLessThan(startedAt + 5_800)
+  expect(remaining).toBeLessThanOrEqual(800)
 })
 
 claim('time in the queue counts: what expired there is not run', async (t) => {
   const wire = t.wire()
   wire.faults.plans.remove = () => 'miss'
-  const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'late' }, { timeoutMs: 150 }))
+  const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'late' }, { timeoutMs: 800 }))
   expect(error.code).toBe('TIMEOUT')
   await t.serve(probe, { note: unused, work: ({ key }) => (t.ledger.enter(key), key) })
   expect(await t.client().service(probe).work({ key: 'next' })).toBe('next')
@@ -73,7 +76,9 @@ claim('time in the worker counts too: what waited for a slot too long is not run
   const stub = t.client().service(probe)
   const first = stub.work({ key: 'first' })
   await eventually(() => t.ledger.runs('first') === 1)
-  expect((await errorOf(stub.work({ key: 'second' }, { timeoutMs: 150 }))).code).toBe('TIMEOUT')
+  const second = stub.work.start({ key: 'second' }, { timeoutMs: 800 })
+  await eventually(() => worker.health().queues[0]?.held === 1)
+  expect(await second.outcome()).toMatchObject({ error: { code: 'TIMEOUT' } })
   go.open()
   await first
   await eventually(() => (worker.counters['expired'] ?? 0) + (worker.counters['cancelled'] ?? 0) === 1)

@@ -40,7 +40,8 @@ claim('workers of one group compete: each call runs in one of them', async (t) =
   const answers = keys.map((key) => stub.work({ key }))
   await eventually(() => t.ledger.total === 40)
   go.open()
-  expect((await Promise.all(answers)).toSorted()).toEqual([...keys.map(() => 'one')].fill('other', 10).toSorted())
+  const names = await Promise.all(answers)
+  expect(names.filter((name) => name === 'one')).toHaveLength(10)
   for (const key of keys) expect(t.ledger.runs(key)).toBe(1)
 })
 
@@ -73,6 +74,6 @@ claim('one worker serves several services, each from its own queue', async (t) =
 claim('another namespace is another world', async (t) => {
   await t.serve(probe, { note: unused, work: () => 'mine' })
   const foreign = t.client({ namespace: `${t.namespace}x` })
-  expect((await errorOf(foreign.service(probe).work({ key: 'a' }, { timeoutMs: 200 }))).code).toBe('TIMEOUT')
+  expect((await errorOf(foreign.service(probe).work({ key: 'a' }, { timeoutMs: 800 }))).code).toBe('TIMEOUT')
   expect(await t.client().service(probe).work({ key: 'a' })).toBe('mine')
 })

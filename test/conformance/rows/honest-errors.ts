@@ -16,7 +16,7 @@ claim('what was proved not to be sent until the deadline is no', async (t) => {
   const wire = t.wire()
   wire.faults.plans.publish = () => ({ outcome: 'notSent' })
   await t.serve(probe, { note: unused, work: ({ key }) => t.ledger.enter(key) })
-  const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: 300 }))
+  const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'no', stage: 'outbox' })
   expect(t.ledger.total).toBe(0)
 })
@@ -25,13 +25,13 @@ claim('what nobody knows is unknown, stored or not', async (t) => {
   for (const isStored of [true, false]) {
     const wire = t.wire()
     wire.faults.plans.publish = () => ({ outcome: 'unknown', isStored })
-    const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: 250 }))
+    const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
     expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown', stage: 'outbox' })
   }
 })
 
 claim('what waits in the queue at its deadline is unknown, and its stage is queued', async (t) => {
-  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 250 }))
+  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown', stage: 'queued' })
 })
 
@@ -104,7 +104,7 @@ claim('every error names method, queue, call, attempts and how long it took', as
   expect(error.elapsedMs).toBeGreaterThanOrEqual(0)
   for (const part of ['[HANDLER_FAILED]', 'probe.work', queue, call.id, 'attempts 3', 'executed: yes'])
     expect(error.message).toContain(part)
-  const timeout = await errorOf(t.client().service(probe, { group: 'nobody' }).work({ key: 'b' }, { timeoutMs: 100 }))
+  const timeout = await errorOf(t.client().service(probe, { group: 'nobody' }).work({ key: 'b' }, { timeoutMs: 800 }))
   for (const part of ['[TIMEOUT]', 'probe.work', 'group nobody', timeout.callId])
     expect(timeout.message).toContain(part)
 })
@@ -112,7 +112,7 @@ claim('every error names method, queue, call, attempts and how long it took', as
 claim('a send that was not confirmed in time is unknown, and may run all the same', async (t) => {
   const wire = t.wire()
   wire.faults.plans.publish = () => ({ outcome: 'stored', after: new Promise(() => {}) })
-  const error = await errorOf(t.client({ wire }).service(probe).note.send({ key: 'a' }, { timeoutMs: 250 }))
+  const error = await errorOf(t.client({ wire }).service(probe).note.send({ key: 'a' }, { timeoutMs: 800 }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown', stage: 'outbox' })
   const adapter = await t.adapter()
   await adapter.declare(queueRef())

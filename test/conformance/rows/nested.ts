@@ -62,7 +62,7 @@ claim('a send inside a handler inherits nothing: it runs after the call has fail
       throw new Error('failed')
     },
   })
-  await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 250 }))
+  await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 5_000 }))
   await eventually(() => t.ledger.runs('x') === 1)
 })
 

@@ -8,7 +8,7 @@ export const nobodyListens = cases
 claim('the TIMEOUT names queue, group and broker, and that no worker consumes it', async (t) => {
   const client = t.client()
   await client.ready()
-  const error = await errorOf(client.service(probe, { group: 'gpu' }).work({ key: 'a' }, { timeoutMs: 400 }))
+  const error = await errorOf(client.service(probe, { group: 'gpu' }).work({ key: 'a' }, { timeoutMs: 800 }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown', stage: 'queued' })
   for (const part of [
     'no worker consumes the queue',
@@ -28,7 +28,7 @@ claim('a worker that comes in time finds the call', async (t) => {
 
 claim('a worker that is too busy is another TIMEOUT: it says how many consume', async (t) => {
   await t.serve(probe, { note: unused, work: () => new Promise(() => {}) })
-  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 400 }))
+  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
   expect(error.code).toBe('TIMEOUT')
   expect(error.message).not.toContain('no worker consumes')
 })

@@ -147,7 +147,7 @@ claim(
     const client = t.client({ wire })
     await client.ready()
     wire.faults.plans.publish = () => ({ outcome: 'stored', after: new Promise(() => {}) })
-    const call = client.service(probe).work({ key: 'a' }, { timeoutMs: 300 })
+    const call = client.service(probe).work({ key: 'a' }, { timeoutMs: 800 })
     await eventually(() => wire.faults.events.of('publish').length === 1)
     wire.faults.disconnect()
     expect(await errorOf(call)).toMatchObject({ code: 'TIMEOUT', executed: 'unknown' })

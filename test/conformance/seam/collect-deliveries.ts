@@ -63,6 +63,12 @@ export async function publishAll(
 
 export const idsOf = (messages: readonly Message[]): string[] => messages.map(({ id }) => id)
 
+/** So many wait: what another connection gave back has arrived. */
+export async function areReady(adapter: BrokerAdapter, queue: QueueRef, count: number): Promise<void> {
+  await adapter.declare(queue)
+  await eventually(async () => (await adapter.stats(queue)).ready === count, { what: `${count} messages that wait` })
+}
+
 /** Nothing is held, nothing waits: whatever was settled is settled at the broker too. */
 export async function isEmpty(adapter: BrokerAdapter, queue: QueueRef): Promise<void> {
   await eventually(

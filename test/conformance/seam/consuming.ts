@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
 import { eventually } from '../../support/eventually.ts'
-import { collectDeliveries, idsOf, isEmpty, publishAll } from './collect-deliveries.ts'
+import { areReady, collectDeliveries, idsOf, isEmpty, publishAll } from './collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('seam consuming')
 export const consuming = cases
@@ -147,6 +147,7 @@ claim('a connection that ends gives its deliveries back, and others see that the
   expect(lost.toSorted()).toEqual(idsOf(messages.slice(0, 2)).toSorted())
   expect(held.deliveries.map(({ isLost }) => isLost)).toEqual([true, true])
 
+  await areReady(other, queue, 3)
   const got = await collectDeliveries(other, queue)
   await got.came(3)
   expect(got.ids).toEqual(idsOf(messages))
@@ -163,6 +164,7 @@ claim(
     const held = await collectDeliveries(ending, queue, { prefetch: 1 })
     expect((await held.at(0)).redelivered).toBe(false)
     await ending.stop()
+    await areReady(other, queue, 2)
     const got = await collectDeliveries(other, queue)
     await got.came(2)
     expect(got.deliveries.map(({ redelivered }) => redelivered)).toEqual([true, false])

@@ -70,7 +70,6 @@ claim('what is too large for the broker is tooLarge, proved not stored, and the 
   await adapter.declare(queue)
   const outcomes = await adapter.publish(queue, [...small.slice(0, 1), large, ...small.slice(1)])
   expect(outcomes.map(({ status }) => status)).toEqual(['stored', 'tooLarge', 'stored'])
-  expect(outcomes[1]?.reason).toMatch(/\d/)
   const got = await collectDeliveries(adapter, queue)
   await got.came(2)
   expect(got.ids).toEqual(idsOf(small))

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
 import { allOf } from '../../support/eventually.ts'
-import { collectDeliveries, idsOf, isEmpty, publishAll } from './collect-deliveries.ts'
+import { areReady, collectDeliveries, idsOf, isEmpty, publishAll } from './collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('seam settlement')
 export const settlement = cases
@@ -71,6 +71,7 @@ claim('a released message comes back at the head, and another consumer may have 
   const delivery = await first.at(0)
   await first.subscription.stop()
   delivery.release()
+  await areReady(other, queue, 3)
   const got = await collectDeliveries(other, queue)
   await got.came(3)
   expect(got.ids).toEqual(idsOf(messages))
@@ -85,6 +86,7 @@ claim('several that are released in any order come back in theirs', async (t) =>
   await first.came(4)
   await first.subscription.stop()
   for (const delivery of [...first.deliveries].toReversed()) delivery.release()
+  await areReady(other, queue, 6)
   const got = await collectDeliveries(other, queue)
   await got.came(6)
   expect(got.ids).toEqual(idsOf(messages))
@@ -126,6 +128,7 @@ claim('settling what is lost does nothing and never rejects', async (t) => {
   await b?.retry({ delayMs: 0, headers: {} })
   await c?.deadLetter(WHY)
   d?.release()
+  await areReady(other, queue, 4)
   const got = await collectDeliveries(other, queue)
   await got.came(4)
   expect(got.ids).toEqual(idsOf(messages))
