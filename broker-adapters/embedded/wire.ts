@@ -35,7 +35,7 @@ export const OP = {
   RESUMED: 14,
   /** u32 subscription · tag · str id · bytes blob; grant 1 is the first hand-over ever. */
   DELIVER: 15,
-  /** u32 n · n × tag. */
+  /** u32 n · n × tag; an ACK also of what a reply has settled: only then another is handed out for it. */
   ACK: 16,
   RELEASE: 17,
   /** u32 seq · tag · num delayMs · bytes blob → empty. */

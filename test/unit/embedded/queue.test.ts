@@ -255,6 +255,22 @@ test('a final reply settles its request, and the ack after it changes nothing', 
   expect(await worker.reply(inbox.address, [resultOf('m1')])).toEqual(['gone'])
 })
 
+test('what its reply has settled counts for the prefetch until it is acked, and can still become a dead letter', async () => {
+  const adapter = await start()
+  const inbox = await adapter.openInbox({ leaseMs: 60_000, onRecreated: () => undefined }, (_reply, done) => done())
+  const consumer = await collect(adapter, 1)
+  await adapter.publish(QUEUE, [messageOf('m1', { replyTo: inbox.address }), messageOf('m2')])
+  const first = await consumer.next()
+  expect(await adapter.reply(inbox.address, [resultOf('m1', { type: 'error' })])).toEqual(['stored'])
+  await statsUntil(adapter, { ready: 1, active: 0 })
+  expect(consumer.arrived).toEqual([])
+  await first.deadLetter({ code: 'HANDLER_FAILED', reason: 'again and again', attempts: 3 })
+  expect((await consumer.next()).message.id).toBe('m2')
+  expect(await readAll(adapter.deadLetters(QUEUE).list())).toMatchObject([
+    { reason: 'again and again', message: { id: 'm1' } },
+  ])
+})
+
 test('replies wait in the inbox of a caller that is away, over a restart, until its lease ends', async () => {
   const worker = await start()
   const caller = await start()
