@@ -1,7 +1,9 @@
 import { expect } from 'vitest'
 import { createGate, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
-import { errorOf, probe, unused } from '../probe.ts'
+import { queueRef } from '../case-context.ts'
+import { aborted, errorOf, probe, unused } from '../probe.ts'
+import { isEmpty } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('back-pressure')
 export const backPressure = cases
@@ -78,6 +80,18 @@ claim('a worker runs at most concurrency at once and holds at most prefetch', as
   expect(mostHeld).toBe(5)
 })
 
+claim('a worker whose broker is blocked still runs sends, so that the queue drains', async (t) => {
+  const wire = t.wire()
+  const worker = await t.serve(probe, { work: unused, note: ({ key }) => t.ledger.enter(key) }, { wire })
+  wire.faults.block()
+  expect(worker.health().state).toBe('blocked')
+  await t.client().service(probe).note.send({ key: 'a' })
+  await eventually(() => t.ledger.runs('a') === 1)
+  await isEmpty(await t.adapter(), queueRef())
+  wire.faults.unblock()
+  expect(worker.health().state).toBe('consuming')
+})
+
 claim('map keeps at most inFlight under way or unread', async (t) => {
   const go = createGate()
   await t.serve(
@@ -126,6 +140,46 @@ claim(
     expect(t.ledger.total).toBe(count)
     await eventually(() => t.ledger.finished('k2999') === 1)
     expect(client.counters).toEqual({})
+  },
+  { isAlone: true },
+)
+
+claim(
+  'of a thousand calls that ended in every way nothing is left: not in the client, not in the queue',
+  async (t) => {
+    const wire = t.wire()
+    wire.faults.plans.incoming = ({ type }) => (type === 'error' ? 'twice' : undefined)
+    await t.serve(
+      probe,
+      {
+        note: unused,
+        async work({ key }, ctx) {
+          if (key.startsWith('fails')) throw new Error(key)
+          if (key.startsWith('hangs')) throw await aborted(ctx.signal)
+          return key
+        },
+      },
+      { concurrency: 300 },
+    )
+    const client = t.client({ wire })
+    const stub = client.service(probe)
+    const ways = ['works', 'fails', 'hangs until its deadline', 'hangs until it is cancelled']
+    const calls = Array.from({ length: 1000 }, (_, index) => {
+      const way = ways[index % ways.length] ?? ''
+      const call = stub.work.start({ key: `${way} ${index}` }, { timeoutMs: way.endsWith('deadline') ? 1000 : 60_000 })
+      if (way.endsWith('cancelled')) void call.stored().then(() => call.cancel())
+      return call.outcome()
+    })
+    const ends = new Map<string, number>()
+    for (const outcome of await Promise.all(calls)) {
+      const end = outcome.status === 'ok' ? 'ok' : outcome.error.code
+      ends.set(end, (ends.get(end) ?? 0) + 1)
+    }
+    expect(Object.fromEntries(ends)).toEqual({ ok: 250, HANDLER_FAILED: 250, TIMEOUT: 250, CANCELLED: 250 })
+    await isEmpty(await t.adapter(), queueRef())
+    const closedAt = performance.now()
+    await client.close({ graceMs: 60_000 })
+    expect(performance.now() - closedAt).toBeLessThan(30_000)
   },
   { isAlone: true },
 )

@@ -90,3 +90,20 @@ claim(
     expect(most).toBe(1)
   },
 )
+
+claim(
+  'a reply that was stored and not confirmed is stored again: the caller has one answer and counts the other',
+  async (t) => {
+    const wire = t.wire()
+    let replies = 0
+    wire.faults.plans.reply = () => (++replies === 1 ? { outcome: 'unknown', isStored: true } : undefined)
+    await t.serve(probe, { note: unused, work: ({ key }) => (t.ledger.enter(key), key) }, { wire })
+    const client = t.client()
+    expect(await client.service(probe).work({ key: 'a' })).toBe('a')
+    await eventually(() => wire.faults.events.of('ack').length === 1)
+    await eventually(() => replies === 2)
+    expect(t.ledger.runs('a')).toBe(1)
+    expect(await client.service(probe).work({ key: 'b' })).toBe('b')
+    expect(client.counters['lateReplies'] ?? 0).toBeLessThanOrEqual(1)
+  },
+)

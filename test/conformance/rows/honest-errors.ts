@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import { eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
+import { areReady, collectDeliveries } from '../seam/collect-deliveries.ts'
 import { errorOf, probe, stubborn, unused } from '../probe.ts'
 import { defineService } from '../../../contract/define-service.ts'
 import { method, type } from '../../../contract/method.ts'
@@ -80,7 +81,18 @@ claim(
   { needs: 'provesFirstDelivery' },
 )
 
-claim('a worker that refuses a copy that was sent again, or handed over again, proves nothing', async (t) => {
+claim('a worker that refuses a copy that somebody else had before proves nothing', async (t) => {
+  const [adapter, looking] = [await t.adapter(), await t.adapter()]
+  const call = t.client().service(newer).unheard.start('x')
+  await call.stored()
+  await (await collectDeliveries(adapter, queueRef())).at(0)
+  await adapter.stop()
+  await areReady(looking, queueRef(), 1)
+  await t.serve(probe, { note: unused, work: unused })
+  expect(await call.outcome()).toMatchObject({ error: { code: 'UNKNOWN_METHOD', executed: 'unknown' } })
+})
+
+claim('a worker that refuses a copy that was sent again proves nothing', async (t) => {
   const wire = t.wire()
   let published = 0
   wire.faults.plans.publish = () => (++published === 1 ? { outcome: 'unknown', isStored: false } : undefined)

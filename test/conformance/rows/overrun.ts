@@ -40,7 +40,8 @@ claim('one that ignores it loses its call a second later, keeps its slot, and is
     },
     { attemptTimeoutMs: 100, concurrency: 2 },
   )
-  const error = await errorOf(t.client().service(probe).work({ key: 'a' }))
+  const client = t.client()
+  const error = await errorOf(client.service(probe).work({ key: 'a' }))
   expect(error).toMatchObject({ code: 'ATTEMPT_TIMEOUT', executed: 'unknown', stage: 'running' })
   expect(worker.counters['overrun']).toBe(1)
   expect(worker.health().queues[0]?.running).toBe(1)
@@ -50,6 +51,7 @@ claim('one that ignores it loses its call a second later, keeps its slot, and is
   await isEmpty(await t.adapter(), queueRef())
   go.open()
   await eventually(() => worker.health().queues[0]?.running === 0)
+  expect(client.counters['lateReplies'] ?? 0).toBe(0)
 })
 
 claim('when all slots are overrun nothing is consumed, what is held goes to others, and it recovers', async (t) => {
