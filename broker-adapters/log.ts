@@ -15,7 +15,7 @@ const MAX_KEYS = 1000
  * A listener that throws is a bug of its owner and must not end a call: it is replaced by stderr.
  */
 export function createLog(listener: ((line: LogLine) => void) | undefined, now: () => number): Log {
-  const held = new Map<string, { since: number; count: number }>()
+  const held = new Map<string, { readonly level: LogLine['level']; readonly since: number; count: number }>()
   const sink = listener ?? writeToStderr
 
   return {
@@ -28,15 +28,15 @@ export function createLog(listener: ((line: LogLine) => void) | undefined, now: 
       }
       const count = 1 + (entry?.count ?? 0)
       held.delete(key)
-      held.set(key, { since: now(), count: 0 })
+      held.set(key, { level, since: now(), count: 0 })
       if (held.size > MAX_KEYS) held.delete(held.keys().next().value ?? '')
       emit({ level, code, message, count })
     },
     close() {
-      for (const [key, { count }] of held) {
+      for (const [key, { level, count }] of held) {
         if (count > 0)
           emit({
-            level: 'warn',
+            level,
             code: key.split(' ', 1)[0] ?? key,
             message: `${count} more lines of this kind were held back`,
             count,
