@@ -145,7 +145,10 @@ export interface BrokerAdapter {
   ): Promise<Inbox>
   /** One outcome per reply, in order; never rejects. `gone`: nobody has this inbox. */
   reply(address: string, replies: readonly Reply[]): Promise<readonly ('stored' | 'gone' | 'unknown')[]>
-  /** True: it waited in the queue and is removed, nobody will run it. Only where `removesQueued`. */
+  /**
+   * Removes what waits in the queue. True: it did, and no worker can have run it: it was never handed out before. False
+   * proves nothing. Only where `removesQueued`.
+   */
   remove?(queue: QueueRef, id: string): Promise<boolean>
   /** Stores a dead letter without settling a delivery. Rejects if it is not known to be stored. */
   park(queue: QueueRef, message: Message, why: DeadLetterReason): Promise<void>

@@ -1,5 +1,5 @@
 import { monotonicMs } from '../protocol/clock.ts'
-import type { CallFacts, ErrorDetails, Executed, Stage } from '../protocol/errors.ts'
+import { CallError, type CallFacts, type ErrorDetails, type Executed, type Stage } from '../protocol/errors.ts'
 import type { QueueRef, Reply } from '../protocol/message.ts'
 
 /** How a call ended. */
@@ -35,9 +35,10 @@ export interface CallState {
   evidence: Executed | undefined
   /** Publishes that may have stored a copy; 0 proves that nobody can run it. */
   copies: number
-  isSettled: boolean
+  /** Set once: it is settled. */
+  end: Settled | undefined
   /** Set by `cancel`: whatever answer comes now, the call ends as CANCELLED. */
-  cancelReason: string | undefined
+  cancelled: { readonly reason: string; readonly cause: unknown } | undefined
   /** Ends it, once; later ends are ignored. */
   settle(end: Settled): void
   /** What the worker answered, on its way through the client's middleware. */
@@ -70,13 +71,13 @@ export function createCallState(options: CallStateOptions): CallState {
     attempts: 0,
     evidence: undefined,
     copies: 0,
-    isSettled: false,
-    cancelReason: undefined,
+    end: undefined,
+    cancelled: undefined,
     onReply: undefined,
     onStage: undefined,
     settle(end) {
-      if (this.isSettled) return
-      this.isSettled = true
+      if (this.end !== undefined) return
+      this.end = end
       options.onSettled(this, end)
     },
     answer(end) {
@@ -102,6 +103,12 @@ export function factsOf(state: CallState): CallFacts {
     attempts: state.attempts,
     elapsedMs: Math.round(monotonicMs() - state.startedAt),
   }
+}
+
+/** The end of a call whose caller cancelled it, with what is proved now. */
+export function cancelledEnd(state: CallState): Settled {
+  const { reason, cause } = state.cancelled ?? { reason: 'no reason given', cause: undefined }
+  return failed(new CallError('CANCELLED', `the caller cancelled: ${reason}`, detailsOf(state, { cause })))
 }
 
 export function failed(error: unknown): Settled {

@@ -71,14 +71,15 @@ export function createCaller({
       },
     })
     try {
-      assertCanCall(state, request, scope)
+      assertCanCall(state, method, request)
       pending.add(state)
     } catch (error) {
       state.settle(failed(error))
       return state
     }
     unlink = linkSignals(state, request.options.signal, scope?.signal)
-    if (!state.isSettled) checkInput(state, method, request)
+    if (state.end === undefined) checkInput(state, method, request)
+    else unlink() // aborted already
     return state
   }
 
@@ -90,7 +91,7 @@ export function createCaller({
       onSettled,
     }: { readonly scope: CallScope | undefined; readonly onSettled: (state: CallState, end: Settled) => void },
   ): CallState {
-    const timeoutMs = timeoutOf(method, kind, options)
+    const timeoutMs = timeoutOf(method, kind, options?.timeoutMs) // not checked yet: null would throw here
     const now = Date.now()
     const deadline = Math.min(now + timeoutMs, scope?.deadline ?? Infinity)
     return createCallState({
@@ -99,20 +100,20 @@ export function createCaller({
       target: method,
       endsAt: monotonicMs() + (deadline - now),
       deadline,
-      failFast: options.failFast ?? method.stub.failFast ?? client.failFast,
+      failFast: options?.failFast ?? method.stub.failFast ?? client.failFast,
       waitsForItself: scope !== undefined && scope.queue === method.queueName && scope.isPoolFull(),
       onSettled,
     })
   }
 
-  function timeoutOf({ stub, facts }: StubMethod, kind: 'call' | 'send', options: CallOptions): number {
-    const asked =
-      options.timeoutMs ?? (kind === 'call' ? (stub.timeoutMs ?? facts.timeoutMs ?? client.timeoutMs) : undefined)
+  function timeoutOf({ stub, facts }: StubMethod, kind: 'call' | 'send', given: number | undefined): number {
+    const asked = given ?? (kind === 'call' ? (stub.timeoutMs ?? facts.timeoutMs ?? client.timeoutMs) : undefined)
     return typeof asked === 'number' && asked > 0 ? asked : CLIENT_DEFAULTS.timeoutMs
   }
 
-  function assertCanCall(state: CallState, { options }: CallRequest, scope: CallScope | undefined): void {
-    checkCallOptions(options)
+  function assertCanCall(state: CallState, method: StubMethod, { kind, options }: CallRequest): void {
+    const scope = kind === 'call' ? callScope.getStore() : undefined
+    checkCallOptions(kind, options, method.stub)
     const refused = refusal(state)
     if (refused !== undefined) throw refused
     if ((scope?.depth ?? 0) > MAX_CALL_DEPTH)
@@ -136,6 +137,7 @@ export function createCaller({
   function checkInput(state: CallState, method: StubMethod, request: CallRequest): void {
     if (client.validate !== 'both') return runThroughMiddleware(state, method, request)
     const next = (checked: Checked): void => {
+      if (state.end !== undefined) return
       if (checked.issues === undefined) return runThroughMiddleware(state, method, request)
       const text = `the input does not fit the contract: ${describeIssues(checked.issues)}`
       state.settle(
@@ -166,15 +168,12 @@ export function createCaller({
       headers: new Map(Object.entries(headers)),
       state: new Map(),
     }
-    let wasCalled = false
     const exchange = (): Promise<unknown> =>
       new Promise((resolve, reject) => {
-        if (wasCalled)
-          return reject(new ConfigError('a middleware called next() twice: a call is published once', detailsOf(state)))
-        wasCalled = true
+        state.answer = (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error))
+        if (state.end !== undefined) return state.answer(state.end) // it ended before the middleware went on
         const problem = userHeadersProblem(call.headers)
         if (problem !== undefined) return reject(new ConfigError(`a middleware ${problem}`, detailsOf(state)))
-        state.answer = (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error))
         publisher.publish(state, method, {
           input: call.input,
           headers: Object.fromEntries(call.headers),

@@ -1,10 +1,10 @@
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { encodeCancel } from '../protocol/cancel-message.ts'
 import { monotonicMs } from '../protocol/clock.ts'
-import { CallError, messageOf } from '../protocol/errors.ts'
+import { messageOf } from '../protocol/errors.ts'
 import { cancelTopic, helloTopic } from '../protocol/queue-names.ts'
 import type { TimerWheel } from '../protocol/timer-wheel.ts'
-import { detailsOf, failed, type CallState, type CallTarget } from './call-state.ts'
+import { cancelledEnd, executedOf, type CallState, type CallTarget } from './call-state.ts'
 
 /** Tells workers that nobody waits any more. */
 export interface Cancels {
@@ -15,41 +15,53 @@ export interface Cancels {
   close(): void
 }
 
-const PROOF_MS = 250
+export interface CancelsOptions {
+  readonly core: BrokerCore
+  readonly wheel: TimerWheel
+  /** It is not to be published (again). */
+  readonly giveUp: (state: CallState) => void
+}
 
-export function createCancels({ core, wheel }: { readonly core: BrokerCore; readonly wheel: TimerWheel }): Cancels {
+const PROOF_MS = 250
+/** A reason is for people, and stands in the error. */
+const MAX_REASON = 500
+
+export function createCancels({ core, wheel, giveUp }: CancelsOptions): Cancels {
   const queues = new Map<string, CancelledQueue>()
+  let isClosed = false
 
   return {
     cancel(state, { reason, cause }) {
-      if (state.isSettled || state.cancelReason !== undefined) return
-      state.cancelReason = reason
-      const end = (): void =>
-        state.settle(failed(new CallError('CANCELLED', `the caller cancelled: ${reason}`, detailsOf(state, { cause }))))
-      if (state.copies === 0) return end()
+      if (state.end !== undefined || state.cancelled !== undefined) return
+      state.cancelled = { reason: reason.slice(0, MAX_REASON), cause }
+      const end = (): void => state.settle(cancelledEnd(state))
+      if (executedOf(state) !== 'unknown') return end()
+      giveUp(state)
       wheel.schedule(monotonicMs() + PROOF_MS, end)
-      void withdraw(state).then((isRemoved) => {
-        if (!isRemoved || state.copies > 1) return
-        state.evidence = 'no'
+      void withdraw(state).then((neverRuns) => {
+        if (!neverRuns) return
+        state.evidence ??= 'no'
         end()
       })
     },
 
     forget(state) {
-      if (state.copies > 0) void withdraw(state)
+      if (executedOf(state) === 'unknown') void withdraw(state)
     },
 
     close() {
+      isClosed = true
       for (const queue of queues.values()) queue.stopListening?.()
       queues.clear()
     },
   }
 
-  /** True: the broker had it waiting and removed it. Else workers are told. */
+  /** True: the broker had it waiting and removed it, and there is no other copy. Else workers are told. */
   async function withdraw(state: CallState): Promise<boolean> {
     const adapter = core.connected
     try {
-      if ((await adapter?.remove?.(state.target.queue, state.id)) === true) return true
+      const isRemoved = (await adapter?.remove?.(state.target.queue, state.id)) === true
+      if (isRemoved && state.copies <= 1 && state.stage !== 'running') return true
     } catch (error) {
       core.log('debug', 'CANCEL', `${state.id} could not be removed: ${messageOf(error)}`)
     }
@@ -58,8 +70,10 @@ export function createCancels({ core, wheel }: { readonly core: BrokerCore; read
   }
 
   function tellWorkers({ id, target, deadline }: CallState): void {
+    if (isClosed) return
     const queue = queueOf(target)
     queue.live.set(id, deadline)
+    if (queue.live.size >= queue.pruneAt) prune(queue)
     queue.fresh.push(id)
     if (queue.fresh.length === 1) setImmediate(() => broadcast(queue, queue.fresh.splice(0)))
   }
@@ -67,7 +81,13 @@ export function createCancels({ core, wheel }: { readonly core: BrokerCore; read
   function queueOf(target: CallTarget): CancelledQueue {
     let queue = queues.get(target.queueName)
     if (queue === undefined) {
-      queue = { topic: cancelTopic(target.queueName), live: new Map(), fresh: [], stopListening: undefined }
+      queue = {
+        topic: cancelTopic(target.queueName),
+        live: new Map(),
+        fresh: [],
+        pruneAt: MIN_PRUNE,
+        stopListening: undefined,
+      }
       queues.set(target.queueName, queue)
       void repeatForNewWorkers(queue, helloTopic(target.queueName))
     }
@@ -77,7 +97,12 @@ export function createCancels({ core, wheel }: { readonly core: BrokerCore; read
   /** A worker that starts now has missed what was said before. */
   async function repeatForNewWorkers(queue: CancelledQueue, topic: string): Promise<void> {
     try {
-      queue.stopListening = await core.connected?.onBroadcast(topic, () => broadcast(queue, [...queue.live.keys()]))
+      const stopListening = await core.connected?.onBroadcast(topic, () => {
+        prune(queue)
+        broadcast(queue, [...queue.live.keys()])
+      })
+      if (isClosed) stopListening?.()
+      else queue.stopListening = stopListening
     } catch (error) {
       core.log('debug', 'CANCEL', `new workers are not told of cancels: ${messageOf(error)}`)
     }
@@ -85,7 +110,6 @@ export function createCancels({ core, wheel }: { readonly core: BrokerCore; read
 
   function broadcast(queue: CancelledQueue, ids: readonly string[]): void {
     const now = Date.now()
-    for (const [id, until] of queue.live) if (until < now) queue.live.delete(id)
     for (let from = 0; from < ids.length; from += MAX_IDS) {
       const some = ids.slice(from, from + MAX_IDS)
       const until = Math.max(...some.map((id) => queue.live.get(id) ?? now))
@@ -94,7 +118,15 @@ export function createCancels({ core, wheel }: { readonly core: BrokerCore; read
   }
 }
 
+/** Forgets what is over; the next time when there are twice as many, so that it costs each cancel the same. */
+function prune(queue: CancelledQueue): void {
+  const now = Date.now()
+  for (const [id, until] of queue.live) if (until < now) queue.live.delete(id)
+  queue.pruneAt = Math.max(MIN_PRUNE, 2 * queue.live.size)
+}
+
 const MAX_IDS = 1000
+const MIN_PRUNE = 1000
 
 interface CancelledQueue {
   readonly topic: string
@@ -102,5 +134,7 @@ interface CancelledQueue {
   readonly live: Map<string, number>
   /** Not yet said. */
   readonly fresh: string[]
+  /** `live` is looked through when it has grown to this size. */
+  pruneAt: number
   stopListening: (() => void) | undefined
 }

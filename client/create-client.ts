@@ -7,10 +7,10 @@ import { createCounters } from '../protocol/counters.ts'
 import { BrokerError, CallError } from '../protocol/errors.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
 import { createCaller } from './caller.ts'
-import { detailsOf, failed, type CallState } from './call-state.ts'
+import { cancelledEnd, detailsOf, failed, type CallState } from './call-state.ts'
 import type { CountClient } from './client-counters.ts'
 import { createCancels } from './cancels.ts'
-import { resolveClientOptions, resolveGroup, resolveStubOptions } from './options.ts'
+import { CLIENT_DEFAULTS, resolveClientOptions, resolveQueueGroup, resolveStubOptions, resolveWait } from './options.ts'
 import { createOutbox } from './outbox.ts'
 import { createPendingCalls } from './pending-calls.ts'
 import { createPublisher } from './publisher.ts'
@@ -61,7 +61,7 @@ export function createClient(
     onOpen: () => outbox.flush(),
   })
   const outbox = createOutbox({ core, limits: resolved.outbox, inboxAddress: () => inbox.address, count, onStored })
-  const cancels = createCancels({ core, wheel })
+  const cancels = createCancels({ core, wheel, giveUp: (state) => outbox.drop(state) })
   const publisher = createPublisher({ core, options: resolved, outbox, inbox, watch })
   const caller = createCaller({
     options: resolved,
@@ -80,9 +80,9 @@ export function createClient(
       const cancel = (state: CallState, reason: string): void => cancels.cancel(state, { reason })
       return createStub(service, { core, caller, cancel, options: resolveStubOptions(stubOptions) })
     },
-    queue(service, { group } = {}) {
+    queue(service, queueOptions = {}) {
       assertService(service)
-      return createQueueAdmin(core, queueOf(service, resolveGroup(group)))
+      return createQueueAdmin(core, queueOf(service, resolveQueueGroup(queueOptions)))
     },
     counters: counters.counts,
     async ready(options) {
@@ -90,8 +90,8 @@ export function createClient(
       await core.ready(options)
       await inbox.open()
     },
-    close: ({ graceMs = 20_000 } = {}) => close({ graceMs }),
-    [Symbol.asyncDispose]: () => close({ graceMs: 20_000 }),
+    close: async ({ graceMs } = {}) => close({ graceMs: resolveWait('graceMs', graceMs) ?? CLIENT_DEFAULTS.graceMs }),
+    [Symbol.asyncDispose]: () => close({ graceMs: CLIENT_DEFAULTS.graceMs }),
   }
 
   function onStored(state: CallState): void {
@@ -101,6 +101,7 @@ export function createClient(
   }
 
   function onDeadline(state: CallState): void {
+    if (state.cancelled !== undefined) return state.settle(cancelledEnd(state))
     count('timeouts')
     const error = timeoutError(state, { core, consumers: watch.seenSince(state.target.queueName, state.startedAt) })
     state.settle(failed(error))

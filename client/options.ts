@@ -1,3 +1,4 @@
+import type { ConnectOptions } from '../broker-adapters/broker.ts'
 import { ConfigError } from '../protocol/errors.ts'
 import { userHeadersProblem } from '../protocol/headers.ts'
 import type { Middleware } from '../protocol/middleware.ts'
@@ -13,6 +14,7 @@ export const CLIENT_DEFAULTS = Object.freeze({
   outboxBytes: 64 * 1024 * 1024,
   replyLeaseMs: 600_000,
   inFlight: 256,
+  graceMs: 20_000,
   group: 'default',
 } as const)
 
@@ -27,7 +29,10 @@ export interface ResolvedClientOptions {
   readonly replyLeaseMs: number
 }
 
-export function resolveClientOptions(options: ClientOptions): ResolvedClientOptions {
+/** Those of `connect` are in the same object, and checked there. */
+export function resolveClientOptions(options: ClientOptions & ConnectOptions): ResolvedClientOptions {
+  assertKnown('a client', options, CLIENT_OPTIONS)
+  assertKnown('outbox', options.outbox ?? {}, ['calls', 'bytes'])
   const name = options.name ?? CLIENT_DEFAULTS.name
   const problem = nameProblem(name)
   if (problem !== undefined) throw new ConfigError(`the name of a client ${problem}`)
@@ -40,7 +45,7 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
   return Object.freeze({
     name,
     timeoutMs: optionalInteger('timeoutMs', options.timeoutMs, 1),
-    failFast: options.failFast ?? CLIENT_DEFAULTS.failFast,
+    failFast: optionalBoolean('failFast', options.failFast) ?? CLIENT_DEFAULTS.failFast,
     middleware: [...middleware],
     validate,
     outbox: {
@@ -51,6 +56,11 @@ export function resolveClientOptions(options: ClientOptions): ResolvedClientOpti
   })
 }
 
+const CLIENT_OPTIONS = [
+  ...(['name', 'timeoutMs', 'failFast', 'middleware', 'validate', 'outbox', 'replyLeaseMs'] as const),
+  ...(['log', 'namespace', 'connectTimeoutMs', 'maxPayloadBytes'] as const),
+] as const satisfies readonly (keyof (ClientOptions & ConnectOptions))[]
+
 export interface ResolvedStubOptions {
   readonly group: string
   readonly timeoutMs: number | undefined
@@ -59,45 +69,89 @@ export interface ResolvedStubOptions {
 }
 
 export function resolveStubOptions(options: StubOptions): ResolvedStubOptions {
-  const group = resolveGroup(options.group)
-  const headers = options.headers ?? {}
-  const problem = userHeadersProblem(Object.entries(headers))
-  if (problem !== undefined) throw new ConfigError(`the stub ${problem}`)
-  return { group, timeoutMs: optionalInteger('timeoutMs', options.timeoutMs, 1), failFast: options.failFast, headers }
+  assertKnown('a stub', options, ['group', 'timeoutMs', 'failFast', 'headers'])
+  const group = resolveGroup(options)
+  const headers = { ...plainHeaders(options.headers ?? {}) }
+  assertHeaders('the stub', headers)
+  return {
+    group,
+    timeoutMs: optionalInteger('timeoutMs', options.timeoutMs, 1),
+    failFast: optionalBoolean('failFast', options.failFast),
+    headers,
+  }
 }
 
-export function resolveGroup(group: string | undefined): string {
+/** Of a queue. */
+export function resolveQueueGroup(options: { readonly group?: string | undefined }): string {
+  assertKnown('a queue', options, ['group'])
+  return resolveGroup(options)
+}
+
+function resolveGroup({ group }: { readonly group?: string | undefined }): string {
   if (group === undefined) return CLIENT_DEFAULTS.group
   const problem = nameProblem(group)
   if (problem !== undefined) throw new ConfigError(`the name of a group ${problem}`)
   return group
 }
 
-const CALL_OPTIONS = new Set(['timeoutMs', 'headers', 'signal', 'failFast', 'delayMs', 'ordered', 'inFlight'])
+const CALL_OPTIONS = ['timeoutMs', 'headers', 'signal', 'failFast'] as const
+const SEND_OPTIONS = [...CALL_OPTIONS, 'delayMs'] as const
 
 /** Options of a single call or send; what they ask wrongly rejects that call. */
-export function checkCallOptions(options: CallOptions & SendOptions): void {
-  for (const name of Object.keys(options)) {
-    if (!CALL_OPTIONS.has(name))
-      throw new ConfigError(
-        `there is no option ${JSON.stringify(name)} of a call; known are ${[...CALL_OPTIONS].join(', ')}`,
-      )
-  }
+export function checkCallOptions(
+  kind: 'call' | 'send',
+  options: CallOptions & SendOptions,
+  { headers: stubHeaders }: ResolvedStubOptions,
+): void {
+  assertKnown(`a ${kind}`, options, kind === 'call' ? CALL_OPTIONS : SEND_OPTIONS)
   optionalInteger('timeoutMs', options.timeoutMs, 1)
+  optionalBoolean('failFast', options.failFast)
   optionalInteger('delayMs', options.delayMs, 0, MAX_DELAY_MS)
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
     throw new ConfigError('signal must be an AbortSignal')
-  const problem = options.headers === undefined ? undefined : userHeadersProblem(Object.entries(options.headers))
-  if (problem !== undefined) throw new ConfigError(`the call ${problem}`)
+  if (options.headers !== undefined) assertHeaders('the call', { ...stubHeaders, ...plainHeaders(options.headers) })
 }
 
 export function resolveInFlight(inFlight: number | undefined): number {
   return optionalInteger('inFlight', inFlight, 1) ?? CLIENT_DEFAULTS.inFlight
 }
 
+/** For `ready` and `close`. Node would take an Infinity for 1 ms. */
+export function resolveWait(name: 'timeoutMs' | 'graceMs', value: number | undefined): number | undefined {
+  return optionalInteger(name, value, 0)
+}
+
+/** A misspelt option would silently be none: another group, no filter. */
+export function assertKnown(what: string, options: object, known: readonly string[]): void {
+  if (typeof options !== 'object' || options === null)
+    throw new ConfigError(`the options of ${what} must be an object; got ${String(options)}`)
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name))
+      throw new ConfigError(`${what} has no option ${JSON.stringify(name)}; known are ${known.join(', ')}`)
+  }
+}
+
+function plainHeaders(headers: unknown): Readonly<Record<string, string>> {
+  const prototype: unknown =
+    typeof headers === 'object' && headers !== null ? Object.getPrototypeOf(headers) : undefined
+  if (prototype !== null && prototype !== Object.prototype)
+    throw new ConfigError('headers must be a plain object of strings')
+  return headers as Readonly<Record<string, string>> // its values are checked by userHeadersProblem
+}
+
+function assertHeaders(who: string, headers: Readonly<Record<string, string>>): void {
+  const problem = userHeadersProblem(Object.entries(headers))
+  if (problem !== undefined) throw new ConfigError(`${who} ${problem}`)
+}
+
 /** Ten years. */
 const MAX_DELAY_MS = 315_360_000_000
 const MAX_MS = 2_147_483_647
+
+function optionalBoolean(name: string, value: unknown): boolean | undefined {
+  if (value === undefined || typeof value === 'boolean') return value
+  throw new ConfigError(`${name} must be true or false; got ${String(value)}`)
+}
 
 function optionalInteger(name: string, value: unknown, min: number, max: number = MAX_MS): number | undefined {
   if (value === undefined) return undefined

@@ -2,11 +2,11 @@ import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { callScope } from '../protocol/call-scope.ts'
 import { codecOf } from '../protocol/codec.ts'
 import { BrokerError, CallError, messageOf, type ReplytoError } from '../protocol/errors.ts'
-import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
+import { attemptOf, HEADER, WIRE_VERSION } from '../protocol/headers.ts'
 import { HOST_ID } from '../protocol/host-id.ts'
 import { isFinalReply, type Reply } from '../protocol/message.ts'
 import type { StubMethod } from './caller.ts'
-import { detailsOf, failed, type CallState } from './call-state.ts'
+import { cancelledEnd, detailsOf, failed, type CallState } from './call-state.ts'
 import type { ResolvedClientOptions } from './options.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutboxEntry } from './outbox-lane.ts'
@@ -103,7 +103,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
 
   /** Registered long before: a reply may come as soon as the outbox has it. */
   function enqueue(state: CallState, message: OutboxEntry['message']): void {
-    if (state.isSettled) return
+    if (state.end !== undefined) return
     try {
       outbox.add(state, message)
     } catch (error) {
@@ -129,6 +129,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
   ): void {
     outbox.drop(state) // an answer implies that it was stored
     state.stage = 'running'
+    state.attempts = Math.max(state.attempts, attemptOf(reply.headers))
     state.onStage?.()
     if (!isFinalReply(reply.type)) {
       const progress =
@@ -138,10 +139,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
     }
     state.onReply = undefined // a second answer is a late one
     const end = readFinalReply(state, reply, { facts, validate: options.validate })
-    if (state.cancelReason !== undefined) {
-      const text = `the caller cancelled: ${state.cancelReason}`
-      return state.settle(failed(new CallError('CANCELLED', text, detailsOf(state))))
-    }
+    if (state.cancelled !== undefined) return state.settle(cancelledEnd(state))
     if (end instanceof Promise) void end.then((settled) => state.answer(settled))
     else state.answer(end)
   }

@@ -3,17 +3,24 @@ import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { BrokerError } from '../protocol/errors.ts'
 import { HEADER } from '../protocol/headers.ts'
 import type { QueueRef } from '../protocol/message.ts'
+import { assertKnown } from './options.ts'
 import type { DeadLetter, QueueAdmin } from './types.ts'
+
+const FILTERS = ['id', 'method', 'code', 'olderThanMs']
 
 /** Looks at one queue through the adapter; makes the queue if it is missing. */
 export function createQueueAdmin(core: BrokerCore, queue: QueueRef): QueueAdmin {
   return {
     stats: async () => (await ready()).stats(queue),
     deadLetters: {
-      async *list(filter) {
+      async *list(filter = {}) {
+        assertKnown('a filter', filter, FILTERS)
         for await (const letter of (await ready()).deadLetters(queue).list(filter)) yield toDeadLetter(letter)
       },
-      purge: async (filter) => ({ count: await (await ready()).deadLetters(queue).purge(filter) }),
+      async purge(filter) {
+        assertKnown('a filter', filter, FILTERS)
+        return { count: await (await ready()).deadLetters(queue).purge(filter) }
+      },
     },
     async purge() {
       const adapter = await ready()

@@ -3,7 +3,6 @@ import type { MethodFacts } from '../contract/method.ts'
 import type { Schema } from '../contract/types.ts'
 import { codecFor } from '../protocol/codec.ts'
 import { messageOf, RemoteError } from '../protocol/errors.ts'
-import { attemptOf } from '../protocol/headers.ts'
 import type { Reply } from '../protocol/message.ts'
 import { describeIssues, errorFromWire, parseWireError, plainIssues } from '../protocol/wire-errors.ts'
 import { detailsOf, factsOf, failed, type CallState, type Settled } from './call-state.ts'
@@ -16,7 +15,6 @@ export interface ReadReplyOptions {
 
 /** The outcome that a final reply means. What it proves of `executed` is noted in the state first. */
 export function readFinalReply(state: CallState, reply: Reply, options: ReadReplyOptions): Settled | Promise<Settled> {
-  state.attempts = Math.max(state.attempts, attemptOf(reply.headers))
   const decoded = decode(reply)
   if (reply.type === 'result') {
     state.evidence = 'yes'

@@ -26,6 +26,7 @@ function whatIsKnown(state: CallState, consumers: number | undefined): string {
   if (state.waitsForItself) {
     return 'it was made inside a handler of the same queue whose worker had no free slot; calls to the own queue need more concurrency, or a group of their own'
   }
+  if (state.evidence !== undefined) return 'the answer has come and is still being checked'
   if (state.stage === 'running') return 'a worker has reported progress and not ended'
   if (state.stage === 'outbox')
     return state.copies === 0 ? 'it was still in the outbox' : 'the broker did not confirm it'

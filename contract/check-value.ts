@@ -13,14 +13,24 @@ export function checkValue(schema: Schema | undefined, value: unknown): Checked 
   if (schema === undefined) return { value }
   try {
     const result = schema['~standard'].validate(value)
-    return result instanceof Promise ? result.then(toChecked).catch(thrownIssue) : toChecked(result)
+    return 'then' in result ? Promise.resolve(result).then(toChecked).catch(thrownIssue) : toChecked(result)
   } catch (error) {
     return thrownIssue(error)
   }
 }
 
+/** Throws for what is no result: a schema with a bug must not end more than its call. */
 function toChecked(result: StandardSchemaV1.Result<unknown>): Checked {
-  return result.issues === undefined ? { value: result.value } : { issues: result.issues }
+  if (result.issues === undefined) return { value: result.value }
+  if (!Array.isArray(result.issues) || !result.issues.every(isIssue)) throw new Error('its issues are no issues')
+  return { issues: result.issues }
+}
+
+function isIssue(issue: unknown): boolean {
+  if (typeof issue !== 'object' || issue === null || !('message' in issue)) return false
+  return (
+    typeof issue.message === 'string' && (!('path' in issue) || issue.path === undefined || Array.isArray(issue.path))
+  )
 }
 
 function thrownIssue(error: unknown): Checked {

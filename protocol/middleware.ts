@@ -41,7 +41,9 @@ export function runMiddleware(
     return layer(call, () => {
       if (wentOn) return Promise.reject(new ConfigError('a middleware called next() twice: a call goes on once'))
       wentOn = true
-      return run(index + 1)
+      const rest = run(index + 1)
+      rest.catch(() => {}) // who looks late, or never, has its own end: an unhandled rejection would end the process
+      return rest
     })
   }
   return middleware.length === 0 ? core() : run(0)

@@ -144,10 +144,12 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     async remove(ref, id) {
       const queue = queueOf(ref)
       const at = queue.ready.findIndex((stored) => stored.message.id === id)
-      if (at >= 0) queue.ready.splice(at, 1)
-      const waiting = queue.delayed.get(id)
-      if (waiting !== undefined) clearTimeout(waiting.timer)
-      return queue.delayed.delete(id) || at >= 0
+      const delayed = queue.delayed.get(id)
+      const [stored] = at >= 0 ? queue.ready.splice(at, 1) : [delayed?.stored]
+      clearTimeout(delayed?.timer)
+      queue.delayed.delete(id)
+      // the copy that a retry stores names its attempt
+      return stored !== undefined && !stored.wasHandedOut && stored.message.headers[HEADER.attempt] === undefined
     },
 
     async park(ref, message, why) {

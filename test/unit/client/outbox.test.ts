@@ -1,43 +1,17 @@
-import { afterEach, expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { createClient } from '../../../client/index.ts'
-import type { Client, ClientOptions } from '../../../client/types.ts'
 import { defineService, method, type } from '../../../contract/index.ts'
-import { BrokerError, type ReplytoError } from '../../../protocol/errors.ts'
+import { BrokerError } from '../../../protocol/errors.ts'
 import { createGate, eventually } from '../../support/eventually.ts'
-import { createScripted, publishedOf, type Scripted } from '../../support/scripted-adapter.ts'
+import { createScripted, publishedOf } from '../../support/scripted-adapter.ts'
+import { errorOf, scriptedClient, turns } from '../../support/scripted-client.ts'
 import { echo } from './raw-worker.ts'
 
 const other = defineService('other', { methods: { say: method({ input: type<unknown>(), output: type<unknown>() }) } })
 
-const open: Client[] = []
-afterEach(async () => {
-  for (const client of open.splice(0)) await client.close({ graceMs: 0 })
-})
-
-async function clientOf(scripted: Scripted, options: ClientOptions = {}): Promise<Client> {
-  const client = createClient(scripted.target, { log: () => {}, ...options })
-  open.push(client)
-  await client.ready()
-  return client
-}
-
-async function errorOf(promise: PromiseLike<unknown>): Promise<ReplytoError> {
-  return promise.then(
-    (value) => Promise.reject(new Error(`resolved with ${String(value)}`)),
-    (error: unknown) => error as ReplytoError, // checked by the expectations
-  )
-}
-
-function turns(count: number): Promise<void> {
-  return new Promise((resolve) => {
-    const next = (left: number): void => (left === 0 ? resolve() : void setImmediate(next, left - 1))
-    next(count)
-  })
-}
-
 test('a publish of unknown outcome goes out once more when the broker is up again, unchanged but for rt-resent', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   scripted.outcome = () => {
     scripted.say('down')
     return { status: 'unknown' }
@@ -57,7 +31,7 @@ test('a publish of unknown outcome goes out once more when the broker is up agai
 
 test('an answer to the first copy withdraws the second', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   scripted.outcome = () => {
     scripted.say('down')
     return { status: 'unknown' }
@@ -72,7 +46,7 @@ test('an answer to the first copy withdraws the second', async () => {
 
 test('a broker that is up and sends nothing is asked again after a pause, not in a loop', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   scripted.outcome = () => ({ status: 'notSent' })
   const stub = client.service(echo)
   const call = stub.say.start(1)
@@ -91,7 +65,7 @@ test('a broker that is up and sends nothing is asked again after a pause, not in
 
 test('what was not sent and gave up is proved not to have run', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   scripted.outcome = () => ({ status: 'notSent' })
   expect(await errorOf(client.service(echo).say(1, { timeoutMs: 50 }))).toMatchObject({
     code: 'TIMEOUT',
@@ -102,7 +76,7 @@ test('what was not sent and gave up is proved not to have run', async () => {
 
 test('batches that come back in any order leave again in the order in which they were made', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   const gate = createGate()
   scripted.outcome = async (message) => {
     scripted.say('down')
@@ -124,7 +98,7 @@ test('batches that come back in any order leave again in the order in which they
 
 test('a missing queue is declared again; a queue that stays missing is a refusal', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   const stub = client.service(echo)
   const outcomes = [{ status: 'unroutable' } as const]
   scripted.outcome = () => outcomes.pop() ?? { status: 'stored' }
@@ -140,7 +114,7 @@ test('a missing queue is declared again; a queue that stays missing is a refusal
 
 test('too large proves that nothing ran, a refusal does not', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   const stub = client.service(echo)
   scripted.outcome = () => ({ status: 'tooLarge' })
   expect(await errorOf(stub.say(1))).toMatchObject({ code: 'PAYLOAD_TOO_LARGE', executed: 'no' })
@@ -150,7 +124,7 @@ test('too large proves that nothing ran, a refusal does not', async () => {
 
 test('an adapter that rejects or forgets outcomes leaves them unknown', async () => {
   const scripted = createScripted({ publish: () => Promise.reject(new Error('bug')) })
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   expect(await errorOf(client.service(echo).note.send(1, { timeoutMs: 50 }))).toMatchObject({
     code: 'TIMEOUT',
     executed: 'unknown',
@@ -161,7 +135,7 @@ test('a queue that may not be made refuses everything that waits for it', async 
   const scripted = createScripted({
     declare: () => Promise.reject(new BrokerError('BROKER_REFUSED', 'no permission to make it')),
   })
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   const stub = client.service(echo)
   const errors = await Promise.all(Array.from({ length: 1300 }, (_, n) => errorOf(stub.note.send(n))))
   expect(new Set(errors.map(({ code, executed }) => `${code} ${executed}`))).toEqual(new Set(['BROKER_REFUSED no']))
@@ -173,14 +147,14 @@ test('a queue that cannot be made now is tried again', async () => {
   const scripted = createScripted({
     declare: () => (failures-- > 0 ? Promise.reject(new Error('not now')) : Promise.resolve()),
   })
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   await client.service(echo).note.send(1)
   expect(scripted.calls['declare']).toBe(2)
 })
 
 test('the bounds hold: calls, and bytes with their headers', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted, { outbox: { calls: 2, bytes: 20_000 } })
+  const client = await scriptedClient(scripted, { outbox: { calls: 2, bytes: 20_000 } })
   scripted.say('down')
   const stub = client.service(echo)
   const first = stub.note.send('x', { headers: { a: 'b'.repeat(8000) } })
@@ -197,7 +171,7 @@ test('the bounds hold: calls, and bytes with their headers', async () => {
 
 test('one queue whose publishes hang does not keep another from its own', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   scripted.outcome = (message) =>
     message.headers['rt-service'] === 'echo' ? new Promise(() => {}) : { status: 'stored' }
   const stub = client.service(echo)
@@ -215,7 +189,7 @@ test('calls wait for the inbox, sends do not', async () => {
     },
   })
   const client = createClient(scripted.target)
-  open.push(client)
+  onTestFinished(() => client.close({ graceMs: 0 }))
   const stub = client.service(echo)
   const call = stub.say.start(1)
   await stub.note.send(2)
@@ -227,7 +201,7 @@ test('calls wait for the inbox, sends do not', async () => {
 
 test('what waits and gives up leaves no memory behind', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted)
+  const client = await scriptedClient(scripted)
   scripted.say('down')
   const stub = client.service(echo)
   const inputs = await Promise.all(
@@ -249,7 +223,7 @@ test('what waits and gives up leaves no memory behind', async () => {
 test('failFast: a broker that goes away ends what has not left', async () => {
   const hang = new Promise<never>(() => {})
   const scripted = createScripted({ declare: () => hang })
-  const client = await clientOf(scripted, { failFast: true })
+  const client = await scriptedClient(scripted, { failFast: true })
   const sent = errorOf(client.service(echo).note.send(1))
   await eventually(() => (scripted.calls['declare'] ?? 0) > 0)
   scripted.say('down')
@@ -258,7 +232,7 @@ test('failFast: a broker that goes away ends what has not left', async () => {
 
 test('failFast: an outcome that nobody knows is an error at once', async () => {
   const scripted = createScripted()
-  const client = await clientOf(scripted, { failFast: true })
+  const client = await scriptedClient(scripted, { failFast: true })
   scripted.outcome = () => ({ status: 'notSent' })
   expect(await errorOf(client.service(echo).say(1))).toMatchObject({ code: 'BROKER_UNAVAILABLE', executed: 'no' })
   scripted.outcome = () => ({ status: 'unknown', reason: 'gone' })
@@ -268,6 +242,6 @@ test('failFast: an outcome that nobody knows is an error at once', async () => {
 test('what the broker refuses passes through the middleware, like any other failure', async () => {
   const scripted = createScripted()
   scripted.outcome = () => ({ status: 'tooLarge' })
-  const client = await clientOf(scripted, { middleware: [(_, next) => next().catch(() => 'mended')] })
+  const client = await scriptedClient(scripted, { middleware: [(_, next) => next().catch(() => 'mended')] })
   expect(await client.service(echo).say(1)).toBe('mended')
 })
