@@ -39,7 +39,7 @@ export function startSide(nodeArgs: readonly string[]): Side {
   function ask(command: Command, limitMs = ASK_LIMIT_MS): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const fail = (why: string): void => settle(() => reject(new Error(`${command.do}: ${why}`)))
-      const onExit = (): void => fail('the process ended')
+      const onExit = (): void => fail(`the process ended, ${child.signalCode ?? `exit code ${child.exitCode}`}`)
       const onAnswer = (answer: Answer): void =>
         answer.error === undefined ? settle(() => resolve(answer)) : fail(answer.error)
       const timer = setTimeout(() => fail(`no answer within ${limitMs} ms`), limitMs)
