@@ -85,6 +85,7 @@ export const oneOutcome = [
     wire.faults.plans.publish = () => ({ outcome: 'stored', after: never.opened })
     await t.serve(probe, { note: unused, work: ({ key }) => key })
     const client = t.client({ wire })
+    await client.ready() // so that each call leaves in the turn in which it is made
     const keys = Array.from({ length: 100 }, (_, index) => `k${index}`)
     const answers = await Promise.all(keys.map((key) => client.service(probe).work({ key }, { timeoutMs: 10_000 })))
     expect(answers).toEqual(keys)
