@@ -87,7 +87,10 @@ export const oneOutcome = [
     const client = t.client({ wire })
     await client.ready() // so that each call leaves in the turn in which it is made
     const keys = Array.from({ length: 100 }, (_, index) => `k${index}`)
-    const answers = await Promise.all(keys.map((key) => client.service(probe).work({ key }, { timeoutMs: 10_000 })))
+    const stub = client.service(probe)
+    // One by one they are answered fastest, side by side they are many: both race with whoever registers too late.
+    for (const key of keys.slice(0, 20)) expect(await stub.work({ key }, { timeoutMs: 10_000 })).toBe(key)
+    const answers = await Promise.all(keys.map((key) => stub.work({ key }, { timeoutMs: 10_000 })))
     expect(answers).toEqual(keys)
     expect(wire.faults.events.of('outcome')).toEqual([])
     expect(client.counters['lateReplies'] ?? 0).toBe(0)
