@@ -4,7 +4,13 @@ import { defineConfig } from 'vitest/config'
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 /** Tests that start processes of their own: a few at a time, as they share the cores with what they start. */
-const WITH_PROCESSES = ['test/conformance/**/*.test.ts', 'test/chaos/**/*.test.ts', 'test/unit/examples.test.ts']
+const WITH_PROCESSES = [
+  'test/conformance/**/*.test.ts',
+  'test/chaos/**/*.test.ts',
+  'test/unit/embedded/takeover.test.ts',
+  'test/unit/embedded/reconnect.test.ts',
+  'test/unit/examples.test.ts',
+]
 
 const shared = { testTimeout: 20_000, hookTimeout: 20_000, unstubGlobals: true }
 
