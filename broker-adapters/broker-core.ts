@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { monotonicMs } from '../protocol/clock.ts'
 import { BrokerError, CallError, ConfigError, messageOf, ReplytoError } from '../protocol/errors.ts'
-import { nameProblem } from '../protocol/queue-names.ts'
 import type { AdapterState, BrokerAdapter, Capabilities } from './adapter.ts'
 import type { BrokerCore, BrokerState, ConnectOptions } from './broker.ts'
+import { resolveConnectOptions } from './connect-options.ts'
 import { createLog } from './log.ts'
 import type { Target } from './target.ts'
+import { within } from './within.ts'
 
 /** What `connect` and the broker's owner may do besides. */
 export interface OwnedCore extends BrokerCore {
@@ -18,14 +19,18 @@ type Close = (options: { readonly graceMs: number }) => Promise<void>
 /** One connection: loads the adapter, follows its state, and ends its users in order when it closes. */
 export function createBrokerCore(target: Target, options: ConnectOptions): OwnedCore {
   const resolved = resolveConnectOptions(options)
-  const log = createLog(resolved.log, Date.now)
+  const log = createLog(resolved.log, monotonicMs)
   const listeners = new Set<(state: BrokerState) => void>()
+  const refusalListeners = new Set<(refusal: ReplytoError) => void>()
   const users = { worker: new Set<Close>(), client: new Set<Close>() }
   let state: BrokerState = 'down'
   let lastUpAt = -Infinity
   let downTimer: NodeJS.Timeout | undefined
   let adapter: BrokerAdapter | undefined
   let connected: BrokerAdapter | undefined
+  /** Why no call can be made now. */
+  let refusal: ReplytoError | undefined
+  let isStopping = false
   let closing: Promise<void> | undefined
   const gate = createGate<BrokerAdapter>()
   const processId = `p${randomBytes(8).toString('hex')}`
@@ -49,15 +54,27 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
     },
     wasUpSince: (since) => state === 'up' || state === 'blocked' || lastUpAt >= since,
     onState(listener) {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
+      const heard = (next: BrokerState): void => listener(next) // one function may listen twice
+      listeners.add(heard)
+      return () => listeners.delete(heard)
+    },
+    get refusal() {
+      return refusal
+    },
+    onRefused(listener) {
+      refusalListeners.add(listener)
+      return () => refusalListeners.delete(listener)
     },
     log: (level, code, message, about) => log.write(level, code, message, about),
     attach(role, close) {
       users[role].add(close)
       return () => users[role].delete(close)
     },
-    ready: ({ timeoutMs = resolved.connectTimeoutMs } = {}) => within(gate.promise, timeoutMs, target.url),
+    async ready({ timeoutMs = resolved.connectTimeoutMs } = {}) {
+      if (refusal !== undefined) throw refusal
+      const late = `${target.url} could not be reached within ${timeoutMs} ms`
+      await within(gate.promise, timeoutMs, () => new BrokerError('BROKER_UNAVAILABLE', late))
+    },
     capabilities() {
       if (connected === undefined)
         throw new ConfigError(
@@ -75,7 +92,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   async function start(): Promise<void> {
     try {
       adapter = await target.load()
-      if (closing !== undefined) return
+      if (isStopping) return
       await adapter.start({
         namespace: resolved.namespace,
         processId,
@@ -84,24 +101,36 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
         now: Date.now,
         onState,
       })
+      if (isStopping) return
       connected = adapter
       gate.resolve(adapter)
     } catch (error) {
-      gate.reject(asRefusal(error, target.url))
+      refuse(asRefusal(error, target.url))
     }
   }
 
   function onState(next: AdapterState, reason?: string): void {
-    if (state === 'closed') return
+    if (isStopping || (refusal !== undefined && connected === undefined)) return // its users were told the end
     if (next === 'refused') {
-      log.write('error', 'BROKER_REFUSED', `${target.url} refused: ${reason ?? 'no reason given'}`, target.url)
-      gate.reject(new BrokerError('BROKER_REFUSED', `${target.url} refused: ${reason ?? 'no reason given'}`))
+      const why = `${target.url} refused: ${reason ?? 'no reason given'}`
+      log.write('error', 'BROKER_REFUSED', why, target.url)
+      clearTimeout(downTimer)
+      refuse(new BrokerError('BROKER_REFUSED', why))
       return setState('down')
     }
-    if (next === 'up') connected = adapter // said before `start` resolves: whoever hears it publishes at once
-    if (next !== 'down') clearTimeout(downTimer)
-    else if (state !== 'down') downTimer = setTimeout(sayDown, SHORT_ABSENCE_MS, reason).unref()
+    if (next !== 'down') {
+      connected = adapter // said before `start` resolves: whoever hears it publishes at once
+      refusal = undefined
+      clearTimeout(downTimer)
+    } else if (state !== 'down') downTimer = setTimeout(sayDown, SHORT_ABSENCE_MS, reason).unref()
     setState(next)
+  }
+
+  /** Ends what waits for the broker. One that was up may come back all the same; then calls are made again. */
+  function refuse(error: ReplytoError): void {
+    refusal ??= error
+    gate.reject(refusal)
+    for (const listener of refusalListeners) listener(refusal)
   }
 
   function sayDown(reason: string | undefined): void {
@@ -128,60 +157,45 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   /** Workers first: their handlers' nested calls still need the clients. */
   async function closeAll({ graceMs }: { readonly graceMs: number }): Promise<void> {
     const endsAt = monotonicMs() + graceMs
-    const left = (): { graceMs: number } => ({ graceMs: Math.max(0, endsAt - monotonicMs()) })
-    await Promise.all(Array.from(users.worker, (close) => close({ graceMs })))
-    await Promise.all(Array.from(users.client, (close) => close(left())))
-    gate.reject(new CallError('CLOSED', `the broker ${target.url} was closed`))
+    await endUsers('worker', graceMs)
+    await endUsers('client', Math.max(0, endsAt - monotonicMs()))
+    isStopping = true
     connected = undefined
-    await adapter?.stop()
-    await starting
+    refusal = undefined
+    refuse(new CallError('CLOSED', `the broker ${target.url} was closed`))
+    await stopAdapter()
     clearInterval(keepAlive)
     clearTimeout(downTimer)
     setState('closed')
     listeners.clear()
     log.close()
   }
+
+  async function endUsers(role: 'worker' | 'client', graceMs: number): Promise<void> {
+    const ends = await Promise.allSettled(Array.from(users[role], async (close) => close({ graceMs })))
+    for (const end of ends) {
+      if (end.status === 'rejected')
+        log.write('error', 'CLOSE', `a ${role} did not close: ${messageOf(end.reason)}`, role)
+    }
+  }
+
+  /** A connection that does not end is left behind: the process must be able to. */
+  async function stopAdapter(): Promise<void> {
+    const stop = async (): Promise<void> => {
+      await adapter?.stop()
+      await starting
+    }
+    try {
+      await within(stop(), STOP_MS, () => new Error(`it took more than ${STOP_MS} ms`))
+    } catch (error) {
+      log.write('error', 'CLOSE', `${target.url} did not close: ${messageOf(error)}`, target.url)
+    }
+  }
 }
 
+const STOP_MS = 5_000
 /** A broker that is back sooner is not worth a line: an embedded hub moves whenever its process ends. */
 const SHORT_ABSENCE_MS = 1_000
-const MIN_PAYLOAD_BYTES = 1024
-
-function resolveConnectOptions(
-  options: ConnectOptions,
-): Required<Pick<ConnectOptions, 'log'>> & { namespace: string; connectTimeoutMs: number; maxPayloadBytes: number } {
-  const namespace = options.namespace ?? 'replyto'
-  const problem = nameProblem(namespace)
-  if (problem !== undefined) throw new ConfigError(`namespace ${problem}`)
-  if (options.log !== undefined && typeof options.log !== 'function')
-    throw new ConfigError('log must be a function that takes a line')
-  return {
-    namespace,
-    log: options.log,
-    connectTimeoutMs: positiveInteger('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1),
-    maxPayloadBytes: positiveInteger('maxPayloadBytes', options.maxPayloadBytes ?? 1_000_000, MIN_PAYLOAD_BYTES),
-  }
-}
-
-function positiveInteger(name: string, value: unknown, min: number): number {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= 2_147_483_647) return value
-  throw new ConfigError(`${name} must be a whole number from ${min} to 2147483647; got ${String(value)}`)
-}
-
-async function within(adapter: Promise<BrokerAdapter>, timeoutMs: number, url: string): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new BrokerError('BROKER_UNAVAILABLE', `${url} could not be reached within ${timeoutMs} ms`)),
-      timeoutMs,
-    )
-  })
-  try {
-    await Promise.race([adapter, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 /** What an adapter's `start` rejects with is final; an unexpected error is one too, with its cause. */
 function asRefusal(error: unknown, url: string): ReplytoError {

@@ -1,3 +1,4 @@
+import type { ReplytoError } from '../protocol/errors.ts'
 import type { BrokerAdapter, Capabilities } from './adapter.ts'
 
 export interface LogLine {
@@ -47,8 +48,12 @@ export interface BrokerCore {
   readonly state: BrokerState
   /** It was up at some time since `monotonicMs`. */
   wasUpSince(monotonicMs: number): boolean
-  /** Listens to every change; 'refused' with its reason is told by `adapter` rejecting. Returns the function that ends it. */
+  /** Listens to every change. Returns the function that ends it. */
   onState(listener: (state: BrokerState) => void): () => void
+  /** Why no call can be made: BROKER_REFUSED, CONFIG or CLOSED. Undefined again if a broker that refused is up after all. */
+  readonly refusal: ReplytoError | undefined
+  /** Hears of each refusal. Returns the function that ends it. */
+  onRefused(listener: (refusal: ReplytoError) => void): () => void
   /**
    * The adapter after its first connection. Rejects with BROKER_REFUSED (dialling again cannot mend it), CONFIG (a peer
    * dependency is missing) or CLOSED; otherwise waits for ever.

@@ -1,5 +1,6 @@
 import type { Broker, ConnectOptions } from './broker.ts'
 import { createBrokerCore, type OwnedCore } from './broker-core.ts'
+import { assertConnectOptions, resolveGraceMs } from './connect-options.ts'
 import { readTarget, type TargetOption } from './target.ts'
 
 /**
@@ -10,6 +11,7 @@ import { readTarget, type TargetOption } from './target.ts'
  *   BROKER_REFUSED at once where dialling again cannot mend it.
  */
 export async function connect(target?: TargetOption, options: ConnectOptions = {}): Promise<Broker> {
+  assertConnectOptions(options)
   const broker = openBroker(target, options)
   try {
     await broker['~core'].ready()
@@ -27,8 +29,8 @@ export function openBroker(target?: TargetOption, options: ConnectOptions = {}):
 }
 
 function brokerOf(core: OwnedCore): Broker {
-  const close = ({ graceMs = 20_000 }: { readonly graceMs?: number | undefined } = {}): Promise<void> =>
-    core.close({ graceMs })
+  const close = async ({ graceMs }: { readonly graceMs?: number | undefined } = {}): Promise<void> =>
+    core.close({ graceMs: resolveGraceMs(graceMs) })
   return {
     url: core.url,
     get capabilities() {

@@ -17,18 +17,20 @@ export type TargetOption = string | readonly string[] | AdapterFactory | undefin
  * @throws ConfigError for what is no target; a missing library is told by `load`.
  */
 export function readTarget(option: TargetOption): Target {
-  const target = option ?? process.env['REPLYTO_URL'] ?? 'file:./.replyto'
+  const fromEnvironment = process.env['REPLYTO_URL']
+  if (option === undefined && fromEnvironment !== undefined) return readUrl(fromEnvironment, 'REPLYTO_URL: ')
+  const target: unknown = option ?? 'file:./.replyto'
   if (typeof target === 'string') return readUrl(target)
   if (isFactory(target)) return { url: target.url, load: async () => target.create() }
   if (Array.isArray(target) && target.length === 1 && typeof target[0] === 'string') return readUrl(target[0])
-  if (Array.isArray(target))
+  if (Array.isArray(target) && target.length > 1)
     throw new ConfigError('several nodes are given, but no broker of this version takes more than one: give one URL')
   throw new ConfigError(
-    `a broker is a URL like 'file:./.replyto' or what an adapter's function gives; got ${typeof target}`,
+    `a broker is a URL like 'file:./.replyto' or what an adapter's function gives; got ${Array.isArray(target) ? 'an array without a URL' : typeof target}`,
   )
 }
 
-function readUrl(url: string): Target {
+function readUrl(url: string, source = ''): Target {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase()
   const rest = scheme === undefined ? '' : url.slice(scheme.length + 1)
   switch (scheme) {
@@ -37,7 +39,9 @@ function readUrl(url: string): Target {
     case 'memory':
       return readMemory(rest)
     default:
-      throw new ConfigError(`no broker has a URL like ${quoteUrl(url)}: known are file:<directory> and memory:<name>`)
+      throw new ConfigError(
+        `${source}no broker has a URL like ${quoteUrl(url)}: known are file:<directory> and memory:<name>`,
+      )
   }
 }
 
@@ -65,11 +69,23 @@ function readMemory(name: string): Target {
   }
 }
 
-function isFactory(target: object): target is AdapterFactory {
-  return '~adapter' in target && 'create' in target && typeof target.create === 'function'
+function isFactory(target: unknown): target is AdapterFactory {
+  if (typeof target !== 'object' || target === null) return false
+  return (
+    '~adapter' in target &&
+    'url' in target &&
+    typeof target.url === 'string' &&
+    'create' in target &&
+    typeof target.create === 'function'
+  )
 }
 
-/** A URL may hold a password. */
+/** A URL may hold a password: before its last '@', which may stand in the password too, or in its query. */
 function quoteUrl(url: string): string {
-  return JSON.stringify(url.slice(0, 200).replace(/\/\/[^@/]*@/, '//***@'))
+  return JSON.stringify(
+    url
+      .replace(/^([a-z][a-z0-9+.-]*:\/\/|)[^]*@/i, '$1***@')
+      .replace(/\?[^]*/, '?***')
+      .slice(0, 200),
+  )
 }

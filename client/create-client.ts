@@ -1,10 +1,11 @@
 import type { AdapterFactory } from '../broker-adapters/adapter.ts'
 import type { Broker, ConnectOptions } from '../broker-adapters/broker.ts'
 import { openBroker } from '../broker-adapters/connect.ts'
+import { within } from '../broker-adapters/within.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { createCounters } from '../protocol/counters.ts'
-import { BrokerError, CallError } from '../protocol/errors.ts'
+import { BrokerError, CallError, type ReplytoError } from '../protocol/errors.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
 import { createCaller } from './caller.ts'
 import { cancelledEnd, detailsOf, failed, type CallState } from './call-state.ts'
@@ -44,7 +45,7 @@ export function createClient(
   const count: CountClient = (name) => counters.add(name)
   const wheel = createTimerWheel()
   const watch = createQueueWatch(core)
-  let refusal: Error | undefined
+  let closed: CallError | undefined
   let closing: Promise<void> | undefined
 
   const pending = createPendingCalls({
@@ -68,11 +69,13 @@ export function createClient(
     pending,
     publisher,
     cancels,
-    refusal: (state) => refusal && refusalFor(state, refusal),
+    refusal(state) {
+      const why = closed ?? core.refusal
+      return why && refusalFor(state, why)
+    },
     onSettled,
   })
-  const detach = core.attach('client', (grace) => close(grace))
-  core.adapter.catch(onRefused)
+  const ends = [core.attach('client', (grace) => close(grace)), core.onRefused(onRefused)]
 
   return {
     service(service, stubOptions = {}) {
@@ -85,13 +88,31 @@ export function createClient(
       return createQueueAdmin(core, queueOf(service, resolveQueueGroup(queueOptions)))
     },
     counters: counters.counts,
-    async ready(options) {
-      if (refusal !== undefined) throw refusal
-      await core.ready(options)
-      await inbox.open()
+    async ready({ timeoutMs } = {}) {
+      if (closed !== undefined) throw closed
+      const waitMs = resolveWait('timeoutMs', timeoutMs) ?? core.connectTimeoutMs
+      const late = `${core.url} could not be reached within ${waitMs} ms`
+      await within(becomeReady(waitMs), waitMs, () => new BrokerError('BROKER_UNAVAILABLE', late))
     },
     close: async ({ graceMs } = {}) => close({ graceMs: resolveWait('graceMs', graceMs) ?? CLIENT_DEFAULTS.graceMs }),
     [Symbol.asyncDispose]: () => close({ graceMs: CLIENT_DEFAULTS.graceMs }),
+  }
+
+  async function becomeReady(timeoutMs: number): Promise<void> {
+    await core.ready({ timeoutMs })
+    await inbox.open()
+    if (core.state !== 'up') await nextUp()
+  }
+
+  /** Resolves when the broker is up, or will never be: then calls are refused at once. */
+  function nextUp(): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = core.onState((state) => {
+        if (state !== 'up' && state !== 'closed') return
+        stop()
+        resolve()
+      })
+    })
   }
 
   function onStored(state: CallState): void {
@@ -115,8 +136,7 @@ export function createClient(
   }
 
   /** The broker will not come up: whoever waits is told now. */
-  function onRefused(error: unknown): void {
-    refusal ??= error instanceof Error ? error : new BrokerError('BROKER_REFUSED', String(error))
+  function onRefused(refusal: ReplytoError): void {
     for (const state of pending.all()) state.settle(failed(refusalFor(state, refusal)))
   }
 
@@ -128,7 +148,7 @@ export function createClient(
   /** Order: no new calls; those under way end or are ended; the inbox goes; the broker last, if it is ours. */
   async function closeAll({ graceMs }: { readonly graceMs: number }): Promise<void> {
     const endsAt = monotonicMs() + graceMs
-    refusal = new CallError('CLOSED', 'the client was closed')
+    closed = new CallError('CLOSED', 'the client was closed')
     await emptyWithin(graceMs)
     for (const state of pending.all())
       state.settle(failed(new CallError('CLOSED', 'the client was closed', detailsOf(state))))
@@ -136,8 +156,8 @@ export function createClient(
     outbox.close()
     cancels.close()
     wheel.close()
-    detach()
-    if (!isShared) await broker.close({ graceMs: Math.max(0, endsAt - monotonicMs()) })
+    for (const end of ends) end()
+    if (!isShared) await broker.close({ graceMs: Math.max(0, Math.round(endsAt - monotonicMs())) })
   }
 
   function emptyWithin(graceMs: number): Promise<void> {

@@ -1,7 +1,7 @@
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { callScope } from '../protocol/call-scope.ts'
 import { codecOf } from '../protocol/codec.ts'
-import { BrokerError, CallError, messageOf, type ReplytoError } from '../protocol/errors.ts'
+import { BrokerError, CallError, type ReplytoError } from '../protocol/errors.ts'
 import { attemptOf, HEADER, WIRE_VERSION } from '../protocol/headers.ts'
 import { HOST_ID } from '../protocol/host-id.ts'
 import { isFinalReply, type Reply } from '../protocol/message.ts'
@@ -12,6 +12,7 @@ import type { Outbox } from './outbox.ts'
 import type { OutboxEntry } from './outbox-lane.ts'
 import type { QueueWatch } from './queue-watch.ts'
 import { readFinalReply, readProgress } from './read-reply.ts'
+import { refusalFor } from './refusal.ts'
 import type { ReplyInbox } from './reply-inbox.ts'
 
 export interface PublishRequest {
@@ -109,8 +110,9 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
     } catch (error) {
       return state.answer(failed(error))
     }
-    // A refusal ends every call from one place, see create-client.ts.
-    if (state.kind === 'call') inbox.open().catch((error: unknown) => core.log('debug', 'INBOX', messageOf(error)))
+    // An inbox is refused for good: without one nobody can answer.
+    if (state.kind === 'call' && inbox.address === undefined)
+      inbox.open().catch((error: unknown) => state.answer(failed(refusalFor(state, error))))
   }
 
   /** `failFast`: what others would wait for is an error. */

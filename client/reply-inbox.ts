@@ -26,6 +26,7 @@ export interface ReplyInboxOptions {
 export function createReplyInbox({ core, leaseMs, pending, count, onOpen }: ReplyInboxOptions): ReplyInbox {
   let inbox: Inbox | undefined
   let opening: Promise<void> | undefined
+  let isClosed = false
 
   return {
     get address() {
@@ -39,18 +40,24 @@ export function createReplyInbox({ core, leaseMs, pending, count, onOpen }: Repl
       return opening
     },
     async close() {
-      try {
-        await inbox?.close()
-      } catch (error) {
-        core.log('debug', 'INBOX', `the inbox was not closed, its lease ends it: ${messageOf(error)}`)
-      }
+      isClosed = true
+      await leave()
     },
   }
 
   async function open(): Promise<void> {
     const adapter = await core.adapter
     inbox = await adapter.openInbox({ leaseMs, onRecreated }, receive)
-    onOpen()
+    if (isClosed) await leave()
+    else onOpen()
+  }
+
+  async function leave(): Promise<void> {
+    try {
+      await inbox?.close()
+    } catch (error) {
+      core.log('debug', 'INBOX', `the inbox was not closed, its lease ends it: ${messageOf(error)}`)
+    }
   }
 
   function onRecreated(): void {

@@ -1,0 +1,71 @@
+import { resolve } from 'node:path'
+import { expect, test, vi } from 'vitest'
+import { readTarget, type TargetOption } from '../../../broker-adapters/target.ts'
+import { createScripted } from '../../support/scripted-adapter.ts'
+
+test.each([
+  ['file:./x', resolve('x')],
+  ['file:x/y', resolve('x/y')],
+  ['file:/var/x', '/var/x'],
+  ['file:///var/x', '/var/x'],
+  ['FILE:./x', resolve('x')],
+  ['file:~x', resolve('~x')],
+  ['file:a%20b', resolve('a%20b')],
+])('%s is the directory %s', (url, dir) => {
+  expect(readTarget(url).url).toBe(`file:${dir}`)
+})
+
+test('memory:name, one URL in an array, and what an adapter gives', () => {
+  expect(readTarget('memory:a.b-c').url).toBe('memory:a.b-c')
+  expect(readTarget(['memory:']).url).toBe('memory:')
+  expect(readTarget(createScripted().target).url).toBe('scripted://broker')
+})
+
+test.each<[TargetOption | object | number, RegExp]>([
+  ['', /no broker has a URL like ""/],
+  ['localhost', /known are file:<directory>/],
+  ['redis2://x', /redis2/],
+  ['file:', /names no directory/],
+  ['file://', /names no directory/],
+  ['file:a\0b', /NUL/],
+  ['memory:a/b', /memory broker's name/],
+  [['memory:a', 'memory:b'], /several nodes/],
+  [[], /an array without a URL/],
+  [5, /got number/],
+  [{}, /got object/],
+  [{ '~adapter': 'x', create: () => 1 }, /got object/],
+])('%j is no target', (target, message) => {
+  expect(() => readTarget(target as TargetOption)).toThrow(message)
+  expect(() => readTarget(target as TargetOption)).toThrow(/^\[CONFIG\]/)
+})
+
+test.each([
+  'nats://me:secret@host/x',
+  'nats://me:se/secret@host/x',
+  'nats://me:se@secret@host/x',
+  'me:secret@host',
+  'nats:me:secret@host',
+  'nats://host/x?password=secret',
+  `nats://me:secret${'x'.repeat(300)}@host`,
+])('%s keeps its password', (url) => {
+  expect(() => readTarget(url)).toThrow(/^(?!.*secret)/)
+  let text = ''
+  try {
+    readTarget(url)
+  } catch (error) {
+    text = String(error)
+  }
+  expect(text).toContain('no broker has a URL like')
+  expect(text).not.toContain('secret')
+})
+
+test('no target is REPLYTO_URL, which an error names, else file:./.replyto', () => {
+  vi.stubEnv('REPLYTO_URL', 'memory:from-env')
+  expect(readTarget(undefined).url).toBe('memory:from-env')
+  expect(readTarget('memory:given').url).toBe('memory:given')
+  vi.stubEnv('REPLYTO_URL', 'wrong')
+  expect(() => readTarget(undefined)).toThrow('REPLYTO_URL: no broker')
+  vi.stubEnv('REPLYTO_URL', undefined)
+  expect(readTarget(undefined).url).toBe(`file:${resolve('.replyto')}`)
+  vi.unstubAllEnvs()
+})
