@@ -102,7 +102,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
         onState,
       })
       if (isStopping) return
-      connected = adapter
+      connected ??= adapter
       gate.resolve(adapter)
     } catch (error) {
       refuse(asRefusal(error, target.url))
