@@ -31,6 +31,7 @@ async function* runCalls(
   start: Start,
 ): AsyncGenerator<Item> {
   const limit = resolveInFlight(inFlight)
+  const source = openInputs(inputs)
   const calls = new Map<number, Call<unknown>>()
   const unread = new Map<number, Item>()
   const change = createSignal()
@@ -55,12 +56,14 @@ async function* runCalls(
     isLeft = true
     change.raise()
     for (const call of calls.values()) call.cancel('the map was left')
+    if (!isExhausted) endSource().catch((error: unknown) => (failure = { error })) // nobody reads it any more
   }
 
   async function draw(): Promise<void> {
     let index = 0
     try {
-      for await (const input of inputs) {
+      for await (const item of { [Symbol.asyncIterator]: () => source }) {
+        const input = await item
         while (!isLeft && calls.size + unread.size >= limit) await change.wait()
         if (isLeft) return
         launch(index++, input)
@@ -72,6 +75,11 @@ async function* runCalls(
     change.raise()
   }
 
+  /** An input that is waited for may never come; `for await` would end its source only then. */
+  async function endSource(): Promise<void> {
+    await source.return?.()
+  }
+
   function launch(index: number, input: unknown): void {
     const call = start(input, options)
     calls.set(index, call)
@@ -80,6 +88,16 @@ async function* runCalls(
       unread.set(index, { index, input, ...outcome })
       change.raise()
     })
+  }
+}
+
+/** A plain iterable is read like an asynchronous one; what it gives may be promises. */
+function openInputs(inputs: Inputs): AsyncIterator<unknown> {
+  if (Symbol.asyncIterator in inputs) return inputs[Symbol.asyncIterator]()
+  const source = inputs[Symbol.iterator]()
+  return {
+    next: async () => source.next(),
+    return: async () => source.return?.() ?? { done: true, value: undefined },
   }
 }
 

@@ -3,6 +3,7 @@ import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { isOwnId } from '../protocol/ids.ts'
 import type { Reply } from '../protocol/message.ts'
 import { messageOf } from '../protocol/errors.ts'
+import { within } from '../broker-adapters/within.ts'
 import type { CountClient } from './client-counters.ts'
 import type { PendingCalls } from './pending-calls.ts'
 
@@ -22,6 +23,9 @@ export interface ReplyInboxOptions {
   readonly count: CountClient
   readonly onOpen: () => void
 }
+
+/** A broker that is away cannot be told; the lease ends the inbox then. */
+const CLOSE_MS = 1_000
 
 export function createReplyInbox({ core, leaseMs, pending, count, onOpen }: ReplyInboxOptions): ReplyInbox {
   let inbox: Inbox | undefined
@@ -54,7 +58,7 @@ export function createReplyInbox({ core, leaseMs, pending, count, onOpen }: Repl
 
   async function leave(): Promise<void> {
     try {
-      await inbox?.close()
+      if (inbox !== undefined) await within(inbox.close(), CLOSE_MS, () => new Error(`not within ${CLOSE_MS} ms`))
     } catch (error) {
       core.log('debug', 'INBOX', `the inbox was not closed, its lease ends it: ${messageOf(error)}`)
     }
