@@ -24,7 +24,7 @@ export interface Scripted {
   answer(message: Pick<Message, 'id'>, value: unknown, type?: Reply['type']): void
 }
 
-export const SCRIPTED_URL = 'scripted://broker'
+const SCRIPTED_URL = 'scripted://broker'
 
 /** `changes` replace methods of the adapter. Up as soon as it was started. */
 export function createScripted(changes: Partial<BrokerAdapter> = {}): Scripted {
