@@ -1,6 +1,8 @@
 import { monotonicMs } from '../protocol/clock.ts'
 import { CallError, type CallFacts, type ErrorDetails, type Executed, type Stage } from '../protocol/errors.ts'
 import type { QueueRef, Reply } from '../protocol/message.ts'
+import type { ScheduledTimer } from '../protocol/timer-wheel.ts'
+import type { OutboxEntry } from './outbox-lane.ts'
 
 /** How a call ended. */
 export type Settled =
@@ -43,6 +45,12 @@ export interface CallState {
   settle(end: Settled): void
   /** What the worker answered, on its way through the client's middleware. */
   answer(end: Settled): void
+  /** A middleware waits for the answer; set while it does. */
+  onAnswer: ((end: Settled) => void) | undefined
+  /** Of its deadline; kept by pending-calls.ts. */
+  timer: ScheduledTimer | undefined
+  /** What the outbox holds of it; kept by outbox.ts. */
+  entry: OutboxEntry | undefined
   /** Something came to the client's inbox for this call; set when it is published. */
   onReply: ((reply: Reply) => void) | undefined
   /** The stage changed; set by whoever shows it. */
@@ -57,32 +65,52 @@ export interface CallStateOptions extends Pick<
 }
 
 export function createCallState(options: CallStateOptions): CallState {
-  const { id, kind, target, endsAt, deadline, failFast, waitsForItself } = options
-  return {
-    id,
-    kind,
-    target,
-    startedAt: monotonicMs(),
-    endsAt,
-    deadline,
-    failFast,
-    waitsForItself,
-    stage: 'outbox',
-    attempts: 0,
-    evidence: undefined,
-    copies: 0,
-    end: undefined,
-    cancelled: undefined,
-    onReply: undefined,
-    onStage: undefined,
-    settle(end) {
-      if (this.end !== undefined) return
-      this.end = end
-      options.onSettled(this, end)
-    },
-    answer(end) {
-      this.settle(end)
-    },
+  return new StateOfCall(options)
+}
+
+/** A class, because there is one for every call: two closures less each. */
+class StateOfCall implements CallState {
+  readonly id: string
+  readonly kind: 'call' | 'send'
+  readonly target: CallTarget
+  readonly startedAt = monotonicMs()
+  readonly endsAt: number
+  readonly deadline: number
+  readonly failFast: boolean
+  readonly waitsForItself: boolean
+  stage: Stage = 'outbox'
+  attempts = 0
+  evidence: Executed | undefined = undefined
+  copies = 0
+  end: Settled | undefined = undefined
+  cancelled: { readonly reason: string; readonly cause: unknown } | undefined = undefined
+  timer: ScheduledTimer | undefined = undefined
+  entry: OutboxEntry | undefined = undefined
+  onReply: ((reply: Reply) => void) | undefined = undefined
+  onStage: (() => void) | undefined = undefined
+  onAnswer: ((end: Settled) => void) | undefined = undefined
+  readonly #onSettled: CallStateOptions['onSettled']
+
+  constructor(options: CallStateOptions) {
+    this.id = options.id
+    this.kind = options.kind
+    this.target = options.target
+    this.endsAt = options.endsAt
+    this.deadline = options.deadline
+    this.failFast = options.failFast
+    this.waitsForItself = options.waitsForItself
+    this.#onSettled = options.onSettled
+  }
+
+  settle(end: Settled): void {
+    if (this.end !== undefined) return
+    this.end = end
+    this.#onSettled(this, end)
+  }
+
+  answer(end: Settled): void {
+    if (this.onAnswer === undefined) this.settle(end)
+    else this.onAnswer(end)
   }
 }
 

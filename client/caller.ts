@@ -79,7 +79,7 @@ export function createCaller({
     }
     unlink = linkSignals(state, request.options.signal, scope?.signal)
     if (state.end === undefined) checkInput(state, method, request)
-    else unlink() // aborted already
+    else unlink?.() // aborted already
     return state
   }
 
@@ -126,7 +126,8 @@ export function createCaller({
       throw new CallError('TIMEOUT', 'the deadline of the call around it has passed', detailsOf(state))
   }
 
-  function linkSignals(state: CallState, ...signals: readonly (AbortSignal | undefined)[]): () => void {
+  function linkSignals(state: CallState, ...signals: readonly (AbortSignal | undefined)[]): (() => void) | undefined {
+    if (signals.every((signal) => signal === undefined)) return undefined
     const links = signals.flatMap((signal) => {
       if (signal === undefined) return []
       return [linkSignal(signal, () => cancels.cancel(state, { reason: reasonOf(signal), cause: signal.reason }))]
@@ -170,7 +171,7 @@ export function createCaller({
     }
     const exchange = (): Promise<unknown> =>
       new Promise((resolve, reject) => {
-        state.answer = (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error))
+        state.onAnswer = (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error))
         if (state.end !== undefined) return state.answer(state.end) // it ended before the middleware went on
         const problem = userHeadersProblem(call.headers)
         if (problem !== undefined) return reject(new ConfigError(`a middleware ${problem}`, detailsOf(state)))

@@ -97,12 +97,16 @@ function resolveGroup({ group }: { readonly group?: string | undefined }): strin
 const CALL_OPTIONS = ['timeoutMs', 'headers', 'signal', 'failFast'] as const
 const SEND_OPTIONS = [...CALL_OPTIONS, 'delayMs'] as const
 
+/** For a call or send without any: nothing of it has to be checked. */
+export const NO_OPTIONS: CallOptions & SendOptions = Object.freeze({})
+
 /** Options of a single call or send; what they ask wrongly rejects that call. */
 export function checkCallOptions(
   kind: 'call' | 'send',
   options: CallOptions & SendOptions,
   { headers: stubHeaders }: ResolvedStubOptions,
 ): void {
+  if (options === NO_OPTIONS) return
   assertKnown(`a ${kind}`, options, kind === 'call' ? CALL_OPTIONS : SEND_OPTIONS)
   optionalInteger('timeoutMs', options.timeoutMs, 1)
   optionalBoolean('failFast', options.failFast)

@@ -3,8 +3,8 @@ import type { CallState } from './call-state.ts'
 
 export interface OutboxEntry {
   readonly state: CallState
-  /** The reply address and what is left of its time are added when it leaves. */
-  readonly message: Omit<Message, 'replyTo' | 'expiresInMs'>
+  /** The reply address and what is left of its time are set when it leaves, the mark of a second copy when it does again. */
+  readonly message: { -readonly [F in keyof Message]: Message[F] }
   readonly size: number
   /** Counts up in the order in which they were made. */
   readonly order: number

@@ -42,9 +42,9 @@ const MAX_UNROUTABLE = 3
 const ENTRY_BYTES = 200
 
 export function createOutbox({ core, limits, inboxAddress, count, onStored }: OutboxOptions): Outbox {
-  const entries = new Map<string, OutboxEntry>()
   const lanes = new Map<string, Lane>()
   let made = 0
+  let held = 0
   let bytes = 0
   let isFlushing = false
   let retryTimer: NodeJS.Timeout | undefined
@@ -56,28 +56,27 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
   return {
     add(state, message) {
       const size = sizeOf(message)
-      if (entries.size >= limits.calls || bytes + size > limits.bytes) {
+      if (held >= limits.calls || bytes + size > limits.bytes) {
         count('overloaded')
         throw new CallError(
           'OVERLOADED',
-          `the outbox holds ${entries.size} messages of ${bytes} bytes that ${core.url} has not confirmed`,
+          `the outbox holds ${held} messages of ${bytes} bytes that ${core.url} has not confirmed`,
           detailsOf(state),
         )
       }
       const entry: OutboxEntry = { state, message, size, order: made++, isDropped: false, unroutable: 0 }
-      entries.set(state.id, entry)
+      state.entry = entry
+      held++
       bytes += size
       laneOf(state).push(entry)
       scheduleFlush()
     },
 
-    drop: (state) => forget(entries.get(state.id)),
+    drop: (state) => forget(state.entry),
     flush: scheduleFlush,
     close() {
       stopListening()
       clearTimeout(retryTimer)
-      for (const entry of entries.values()) entry.isDropped = true
-      entries.clear()
       lanes.clear()
     },
   }
@@ -149,10 +148,14 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
 
   function toMessage({ state, message }: OutboxEntry): Message {
     const isAgain = state.copies > 0
-    if (isAgain) count('resent')
-    const headers = isAgain ? { ...message.headers, [HEADER.resent]: '1' } : message.headers
-    if (state.kind === 'send') return { ...message, headers, replyTo: undefined }
-    return { ...message, headers, replyTo: inboxAddress(), expiresInMs: Math.max(1, state.deadline - Date.now()) }
+    if (isAgain) {
+      count('resent')
+      message.headers = { ...message.headers, [HEADER.resent]: '1' }
+    }
+    if (state.kind === 'send') return message
+    message.replyTo = inboxAddress()
+    message.expiresInMs = Math.max(1, state.deadline - Date.now())
+    return message
   }
 
   /** An adapter promises not to reject; if it does all the same, nothing is known. */
@@ -243,7 +246,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
   function forget(entry: OutboxEntry | undefined): void {
     if (entry === undefined || entry.isDropped) return
     entry.isDropped = true
-    entries.delete(entry.state.id)
+    held--
     laneOf(entry.state).remove(entry)
     bytes -= entry.size
   }
@@ -271,6 +274,6 @@ function isProvedNotStored({ status }: PublishOutcome): boolean {
 
 function sizeOf({ body, headers }: OutboxEntry['message']): number {
   let size = body.length + ENTRY_BYTES
-  for (const value of Object.values(headers)) size += value.length
+  for (const name in headers) size += headers[name]?.length ?? 0
   return size
 }

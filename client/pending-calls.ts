@@ -1,5 +1,5 @@
 import { CallError } from '../protocol/errors.ts'
-import type { ScheduledTimer, TimerWheel } from '../protocol/timer-wheel.ts'
+import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import { detailsOf, type CallState } from './call-state.ts'
 
 /**
@@ -25,45 +25,43 @@ export interface PendingCallsOptions {
 }
 
 export function createPendingCalls({ wheel, limit, onHalfTime, onDeadline }: PendingCallsOptions): PendingCalls {
-  const entries = new Map<string, { readonly state: CallState; timer: ScheduledTimer }>()
+  const calls = new Map<string, CallState>()
   const emptied: (() => void)[] = []
 
   return {
     get size() {
-      return entries.size
+      return calls.size
     },
 
     add(state) {
-      if (entries.size >= limit)
+      if (calls.size >= limit)
         throw new CallError('OVERLOADED', `${limit} calls of this client are not settled`, detailsOf(state))
-      entries.set(state.id, { state, timer: schedule(state) })
+      calls.set(state.id, state)
+      const isCall = state.kind === 'call'
+      state.timer = isCall
+        ? wheel.schedule((state.startedAt + state.endsAt) / 2, passHalfTime, state)
+        : wheel.schedule(state.endsAt, onDeadline, state)
     },
 
-    get: (id) => entries.get(id)?.state,
+    get: (id) => calls.get(id),
 
     remove(state) {
-      const entry = entries.get(state.id)
-      if (entry?.state !== state) return
-      entry.timer.cancel()
-      entries.delete(state.id)
-      if (entries.size === 0) for (const resolve of emptied.splice(0)) resolve()
+      if (calls.get(state.id) !== state) return
+      state.timer?.cancel()
+      calls.delete(state.id)
+      if (calls.size === 0) for (const resolve of emptied.splice(0)) resolve()
     },
 
-    all: () => Array.from(entries.values(), ({ state }) => state),
+    all: () => [...calls.values()],
 
     whenEmpty() {
-      return entries.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))
+      return calls.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))
     },
   }
 
   /** One timer at a time: at half time it is asked who consumes, so that a time-out can say so. */
-  function schedule(state: CallState): ScheduledTimer {
-    if (state.kind === 'send') return wheel.schedule(state.endsAt, () => onDeadline(state))
-    return wheel.schedule((state.startedAt + state.endsAt) / 2, () => {
-      const entry = entries.get(state.id)
-      if (entry === undefined) return
-      entry.timer = wheel.schedule(state.endsAt, () => onDeadline(state))
-      onHalfTime(state)
-    })
+  function passHalfTime(state: CallState): void {
+    state.timer = wheel.schedule(state.endsAt, onDeadline, state)
+    onHalfTime(state)
   }
 }

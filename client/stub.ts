@@ -8,7 +8,7 @@ import { startCall } from './call.ts'
 import type { CallState } from './call-state.ts'
 import type { Caller, StubMethod } from './caller.ts'
 import { mapCalls, sendMany, type BulkOptions } from './map.ts'
-import type { ResolvedStubOptions } from './options.ts'
+import { NO_OPTIONS, type ResolvedStubOptions } from './options.ts'
 import type { Call, CallOptions, Receipt, SendOptions, Stub } from './types.ts'
 
 export interface StubMakerOptions {
@@ -40,7 +40,7 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
     stub: options,
   }
 
-  const send = (input?: unknown, options: SendOptions = {}): Promise<Receipt> =>
+  const send = (input?: unknown, options: SendOptions = NO_OPTIONS): Promise<Receipt> =>
     new Promise((resolve, reject) => {
       const state = caller.make(method, {
         kind: 'send',
@@ -55,7 +55,7 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
   }
   if (method.facts.kind === 'oneWay') return Object.freeze(sending)
 
-  const call = (input?: unknown, options: CallOptions = {}): Promise<unknown> =>
+  const call = (input?: unknown, options: CallOptions = NO_OPTIONS): Promise<unknown> =>
     new Promise((resolve, reject) => {
       caller.make(method, {
         kind: 'call',

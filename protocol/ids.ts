@@ -10,12 +10,9 @@ const PROCESS_TAG = randomBytes(4).toString('hex')
  */
 export function newCallId(): string {
   advance()
-  const time = lastMs.toString(16).padStart(12, '0')
-  const counter = sequence.toString(16).padStart(3, '0')
   const random = nextRandom()
   const variant = ((random >>> 16) & 0x3fff) | 0x8000
-  const low = (random & 0xffff).toString(16).padStart(4, '0')
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter}-${variant.toString(16)}-${low}${PROCESS_TAG}`
+  return `${timePart}-${hex4(0x7000 | sequence)}-${hex4(variant)}-${hex4(random & 0xffff)}${PROCESS_TAG}`
 }
 
 /** Whether this process made the id, waiting or not. */
@@ -30,17 +27,27 @@ export function isValidId(id: string): boolean {
 
 let lastMs = 0
 let sequence = 0
+/** The first two groups of an id of this millisecond. */
+let timePart = ''
 
 /** At most 4096 ids a millisecond; beyond that the time runs ahead of the clock, so order and uniqueness hold. */
 function advance(): void {
   const now = Date.now()
-  if (now > lastMs) {
-    lastMs = now
-    sequence = 0
-  } else if (++sequence > 0xfff) {
-    lastMs++
-    sequence = 0
-  }
+  if (now > lastMs) setTime(now)
+  else if (++sequence > 0xfff) setTime(lastMs + 1)
+}
+
+function setTime(ms: number): void {
+  lastMs = ms
+  sequence = 0
+  const hex = ms.toString(16).padStart(12, '0')
+  timePart = `${hex.slice(0, 8)}-${hex.slice(8)}`
+}
+
+const HEX2 = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+function hex4(value: number): string {
+  return `${HEX2[value >>> 8]}${HEX2[value & 0xff]}`
 }
 
 const pool = new Uint32Array(256)

@@ -6,8 +6,11 @@ export interface ScheduledTimer {
 
 /** Many deadlines, one timer. Built for timers that are nearly always cancelled: both directions cost a set operation. */
 export interface TimerWheel {
-  /** Fires once, never before `at` (of `monotonicMs`), at most about two granularities after it while the event loop is free. */
-  schedule(at: number, fire: () => void): ScheduledTimer
+  /**
+   * Fires once, never before `at` (of `monotonicMs`), at most about two granularities after it while the event loop is free.
+   * `argument` is passed on, so that no closure has to be made.
+   */
+  schedule<T>(at: number, fire: (argument: T) => void, argument?: T): ScheduledTimer
   /** Forgets every timer; later ones never fire. */
   close(): void
 }
@@ -32,21 +35,17 @@ export function createTimerWheel({ granularityMs = 10 }: { readonly granularityM
   let wakesAtTick = Infinity
 
   return {
-    schedule(at, fire) {
+    schedule<T>(at: number, fire: (argument: T) => void, argument?: T): ScheduledTimer {
       const tick = Math.max(Math.ceil(at / granularityMs), (wakeTick ?? doneTick) + 1)
       const slot = slots[tick % SLOTS]
-      const entry: Entry = { tick, fire }
+      const entry = new Entry({ tick, fire, argument, slot, onCancelled })
       if (slot !== undefined && !isClosed) {
         if (size === 0 && wakeTick === undefined) doneTick = Math.max(doneTick, Math.min(tick - 1, currentTick()))
         slot.add(entry)
         size++
         if (tick < wakesAtTick) sleepUntil(tick)
       }
-      return {
-        cancel() {
-          if (slot?.delete(entry) === true) size--
-        },
-      }
+      return entry
     },
 
     close() {
@@ -55,6 +54,10 @@ export function createTimerWheel({ granularityMs = 10 }: { readonly granularityM
       for (const slot of slots) slot.clear()
       size = 0
     },
+  }
+
+  function onCancelled(): void {
+    size--
   }
 
   function currentTick(): number {
@@ -102,7 +105,33 @@ export function createTimerWheel({ granularityMs = 10 }: { readonly granularityM
   }
 }
 
-interface Entry {
+/** A class, because there is one for every call: the timer and the handle that cancels it are the same object. */
+class Entry implements ScheduledTimer {
   readonly tick: number
-  readonly fire: () => void
+  readonly #fire: (argument: never) => void
+  readonly #argument: unknown
+  readonly #slot: Set<Entry> | undefined
+  readonly #onCancelled: () => void
+
+  constructor(options: {
+    readonly tick: number
+    readonly fire: (argument: never) => void
+    readonly argument: unknown
+    readonly slot: Set<Entry> | undefined
+    readonly onCancelled: () => void
+  }) {
+    this.tick = options.tick
+    this.#fire = options.fire
+    this.#argument = options.argument
+    this.#slot = options.slot
+    this.#onCancelled = options.onCancelled
+  }
+
+  fire(): void {
+    this.#fire(this.#argument as never) // `schedule` takes the two together
+  }
+
+  cancel(): void {
+    if (this.#slot?.delete(this) === true) this.#onCancelled()
+  }
 }

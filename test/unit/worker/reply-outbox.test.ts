@@ -13,9 +13,10 @@ function outboxWith(reply: BrokerAdapter['reply']) {
   const state: { now: BrokerState } = { now: 'up' }
   const counts: string[] = []
   const wheel: TimerWheel = {
-    schedule(at, fire) {
-      timers.set(fire, at)
-      return { cancel: () => void timers.delete(fire) }
+    schedule<T>(at: number, fire: (argument: T) => void, argument?: T) {
+      const run = (): void => fire(argument as T) // given together
+      timers.set(run, at)
+      return { cancel: () => void timers.delete(run) }
     },
     close() {},
   }
