@@ -1,4 +1,4 @@
-import { checkValue } from '../contract/check-value.ts'
+import { checkValue, type Checked } from '../contract/check-value.ts'
 import type { Codec } from '../protocol/codec.ts'
 import { describeIssues, plainIssues } from '../protocol/wire-errors.ts'
 import type { Attempt } from './attempt.ts'
@@ -103,16 +103,23 @@ export function warnOfUnthrown(call: HeldCall, { failures }: Attempt, { core }: 
 }
 
 /** Checked and encoded; nobody reads the output of a send. */
-export async function encodeOutput(
-  call: HeldCall,
-  output: unknown,
-  { method, codec, parts }: JudgeOptions,
-): Promise<Outcome> {
+export function encodeOutput(call: HeldCall, output: unknown, options: JudgeOptions): Outcome | Promise<Outcome> {
+  const { method, parts } = options
   if (call.message.type === 'send') return { kind: 'returned', body: EMPTY }
-  if (parts.options.validate === 'both') {
-    const checked = await checkValue(method.facts.output, output)
-    if (checked.issues !== undefined) return misfit(call, checked.issues, parts)
-  }
+  if (parts.options.validate !== 'both') return encodeChecked(call, { value: output }, { output, ...options })
+  const checked = checkValue(method.facts.output, output)
+  return checked instanceof Promise
+    ? checked.then((late) => encodeChecked(call, late, { output, ...options }))
+    : encodeChecked(call, checked, { output, ...options })
+}
+
+/** What the handler returned is sent; what its schema made of it is the caller's to compute. */
+function encodeChecked(
+  call: HeldCall,
+  checked: Checked,
+  { output, codec, parts }: JudgeOptions & { readonly output: unknown },
+): Outcome {
+  if (checked.issues !== undefined) return misfit(call, checked.issues, parts)
   const body = encode()
   if (typeof body === 'string') {
     logOutput(call, parts, body)

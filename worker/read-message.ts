@@ -1,4 +1,4 @@
-import { checkValue } from '../contract/check-value.ts'
+import { checkValue, type Checked } from '../contract/check-value.ts'
 import { MAX_CALL_DEPTH } from '../protocol/call-scope.ts'
 import { codecFor, type Codec } from '../protocol/codec.ts'
 import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
@@ -41,13 +41,19 @@ export function readMessage(call: HeldCall): Readable | Refused {
   }
 }
 
-/** INVALID_INPUT with the schema's issues. */
-export async function parseInput(
+/** INVALID_INPUT with the schema's issues. A promise only where the schema gives one: this is done for every call. */
+export function parseInput(
   call: HeldCall,
   input: unknown,
   { method, parts }: { readonly method: ServedMethod; readonly parts: WorkerParts },
-): Promise<{ readonly input: unknown } | Refused> {
+): Parsed | Promise<Parsed> {
   if (parts.options.validate === 'off') return { input }
-  const checked = await checkValue(method.facts.input, input)
+  const checked = checkValue(method.facts.input, input)
+  return checked instanceof Promise ? checked.then((late) => toParsed(call, late)) : toParsed(call, checked)
+}
+
+type Parsed = { readonly input: unknown } | Refused
+
+function toParsed(call: HeldCall, checked: Checked): Parsed {
   return checked.issues === undefined ? { input: checked.value } : { outcome: invalidInput(call, checked.issues) }
 }

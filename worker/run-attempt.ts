@@ -16,12 +16,14 @@ export async function runAttempt(call: HeldCall, attempt: Attempt, parts: Worker
     const read = readMessage(call)
     if ('outcome' in read) return read.outcome
     const { method, codec } = read
-    const parsed = await parseInput(call, read.input, { method, parts })
+    const parsing = parseInput(call, read.input, { method, parts })
+    const parsed = parsing instanceof Promise ? await parsing : parsing
     if ('outcome' in parsed) return parsed.outcome
     const ended = await callScope.run(attempt, () => runHandler(call, attempt, { method, parts, input: parsed.input }))
     if ('thrown' in ended) return await judgeThrown(call, attempt, { thrown: ended.thrown, method, codec, parts })
     warnOfUnthrown(call, attempt, parts)
-    return await encodeOutput(call, ended.output, { method, codec, parts })
+    const outcome = encodeOutput(call, ended.output, { method, codec, parts })
+    return outcome instanceof Promise ? await outcome : outcome
   } catch (error) {
     parts.core.log('error', 'WORKER_BUG', `running ${nameOf(call)} failed inside the worker: ${stackOf(error)}`)
     return threw(call, error, { isEntered: attempt.isEntered, isFinal: false })
@@ -41,13 +43,13 @@ async function runHandler(call: HeldCall, attempt: Attempt, { method, parts, inp
     const { middleware } = parts.options
     if (middleware.length === 0) return { output: await enter(input, NO_STATE) }
     const layered = middlewareCall(call, attempt, { method, parts, input })
-    return { output: await runMiddleware(middleware, layered, () => enter(layered.input, layered.state)) }
+    return { output: await runMiddleware(middleware, layered, async () => enter(layered.input, layered.state)) }
   } catch (thrown) {
     return { thrown }
   }
 
   /** A call that ended meanwhile (an input schema or a middleware took too long) is not begun any more. */
-  async function enter(parsed: unknown, state: ReadonlyMap<unknown, unknown>): Promise<unknown> {
+  function enter(parsed: unknown, state: ReadonlyMap<unknown, unknown>): unknown {
     if (attempt.abortReason !== undefined) throw attempt.abortReason
     attempt.isEntered = true
     call.mayHaveRun = true
