@@ -1,82 +1,147 @@
-import { expect, onTestFinished, test } from 'vitest'
-import { embedded } from '../../broker-adapters/embedded/index.ts'
-import { createClient, type Client } from '../../client/index.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
 import { allOf, eventually } from '../support/eventually.ts'
-import { answeredSince, begun, judge, readStories } from './judge.ts'
-import { chaos } from './programs/service.ts'
+import { drained, judge } from './judge.ts'
 import { setStage, type Stage } from './processes.ts'
+import { openGates } from './programs/ledger-file.ts'
+import { chaos } from './programs/service.ts'
 
-function clientOf({ embedded: options }: Stage): Client {
-  const client = createClient(embedded({ ...options, host: 'never' }), { log: () => {} })
-  onTestFinished(() => client.close({ graceMs: 0 }))
-  return client
-}
+const keys = (count: number): string[] => Array.from({ length: count }, (_, index) => `k${index}`)
+/** Longer than a silent process is kept. */
+const pastSilence = (stage: Stage): Promise<void> => sleep((stage.embedded.peerSilenceMs ?? 0) + 500)
 
-test('a client is killed: its calls run, its queue drains, others go on', async () => {
+test('a client is killed under load: its calls run once, its queue drains, others go on, a later one works', async () => {
   const stage = setStage()
-  const worker = stage.worker()
-  await worker.line('ready')
+  await stage.worker().line('ready')
   const doomed = stage.client({ name: 'doomed', ms: 30 })
   const other = stage.client({ name: 'other' })
   await Promise.all([doomed.line('ready'), other.line('ready')])
-  await answeredSince(stage.root, 50)
+  await stage.ledger.answered(50)
   doomed.signal('SIGKILL')
-  await answeredSince(stage.root, 50)
+  await stage.ledger.answered(50)
   other.tell('finish')
   await other.line('finished')
-  await judge(stage.root, { dead: ['doomed'] })
-  const queue = clientOf(stage).queue(chaos)
-  await eventually(async () => {
-    const { ready, active, delayed } = await queue.stats()
-    return ready === 0 && active === 0 && delayed === 0
-  })
-  expect(await clientOf(stage).service(chaos).echo({ key: 'later', ms: 1 })).toBe('later')
+  const { ends, again } = await judge(stage)
+  expect(ends).toEqual({ ok: expect.any(Number) })
+  expect(again).toEqual([])
+  expect(await stage.inProcess().service(chaos).echo({ key: 'later', ms: 1 })).toBe('later')
 })
 
-test('a client is frozen and goes on: each of its promises settles once', async () => {
+test('replies to a client that was killed go nowhere, which is counted once its inbox is gone', async () => {
   const stage = setStage()
+  const worker = stage.worker({ concurrency: 50 })
+  await worker.line('ready')
+  const held = keys(50)
+  const client = stage.client({ name: 'doomed', calls: 0, sends: 0, held, replyLeaseMs: 1_000 })
+  await client.line('ready')
+  await stage.ledger.begun(held)
+  client.signal('SIGKILL')
+  await client.ended()
+  let opened = 0
+  await eventually(
+    async () => {
+      openGates(stage.root, `k${opened++}`)
+      await sleep(50)
+      return ((await worker.counters())['repliesGone'] ?? 0) > 0
+    },
+    { what: 'a reply found its inbox gone' },
+  )
+  openGates(stage.root, ...held)
+  await drained(stage)
+  for (const key of held) expect(stage.ledger.story(key).runs).toMatchObject([{ attempt: 1, isEnded: true }])
+})
+
+test('a client is frozen while its calls are answered, and given up: thawed, each of its promises settles once', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
   await stage.worker().line('ready')
-  const client = stage.client({ name: 'frozen', embedded: { ...stage.embedded, host: 'never' } })
-  const other = stage.client({ name: 'other', embedded: { ...stage.embedded, host: 'never' } })
-  await Promise.all([client.line('ready'), other.line('ready')])
-  await answeredSince(stage.root, 20)
+  const held = keys(4)
+  const client = stage.client({ name: 'frozen', held, calls: 0, sends: 0 })
+  await client.line('ready')
+  await stage.ledger.begun(held)
   client.signal('SIGSTOP')
-  // Given up means gone from the consumers and inboxes; the other's progress shows that the broker went on meanwhile.
-  const stopped = Date.now()
-  while (Date.now() - stopped < 2_500) await answeredSince(stage.root, 20)
+  openGates(stage.root, 'k0', 'k1')
+  await pastSilence(stage)
+  openGates(stage.root, 'k2', 'k3')
+  await eventually(() => held.every((key) => stage.ledger.story(key).runs[0]?.isEnded))
   client.signal('SIGCONT')
-  await answeredSince(stage.root, 100)
+  client.tell('finish')
+  await client.line('finished')
+  const { ends, again } = await judge(stage)
+  expect(ends).toEqual({ ok: held.length })
+  expect(again).toEqual([])
+})
+
+test('a client is frozen under load and goes on: each of its promises settles once', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
+  await stage.worker().line('ready')
+  const client = stage.client({ name: 'frozen' })
+  const other = stage.client({ name: 'other' })
+  await Promise.all([client.line('ready'), other.line('ready')])
+  await stage.ledger.answered(50)
+  client.signal('SIGSTOP')
+  await pastSilence(stage)
+  client.signal('SIGCONT')
+  await stage.ledger.answered(100)
   for (const one of [client, other]) one.tell('finish')
   await Promise.all([client.line('finished'), other.line('finished')])
-  expect((await judge(stage.root)).failed).toBe(0)
+  const { ends, again } = await judge(stage)
+  expect(ends).toEqual({ ok: expect.any(Number) })
+  expect(again).toEqual([])
 })
 
-test('everything is killed: sends, delayed retries and dead letters are there for the next processes', async () => {
+test('a client is frozen past the deadlines of its calls: thawed, each settles once, and truthfully', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
+  await stage.worker().line('ready')
+  const client = stage.client({ name: 'frozen', seed: 1, timeoutMs: 1_000 })
+  await client.line('ready')
+  await stage.ledger.answered(50)
+  client.signal('SIGSTOP')
+  await pastSilence(stage)
+  client.signal('SIGCONT')
+  client.tell('finish')
+  await client.line('finished')
+  const { ends } = await judge(stage, { mayTimeOut: true })
+  expect(ends['ok']).toBeGreaterThan(0)
+})
+
+test('everything is killed: sends, delayed retries, calls and dead letters are there for the next processes', async () => {
   const stage = setStage()
   const worker = stage.worker()
   await worker.line('ready')
-  const first = clientOf(stage)
+  const first = stage.inProcess()
   const stub = first.service(chaos)
   await stub.late.send({ key: 'late' })
   await stub.broken.send({ key: 'broken' })
-  await begun(stage.root, 'late', 'broken')
-  await eventually(async () => {
-    const { delayed, dead } = await first.queue(chaos).stats()
-    return delayed === 1 && dead === 1
-  })
+  await stage.ledger.begun(['late', 'broken'])
+  await eventually(
+    async () => {
+      const { delayed, dead } = await first.queue(chaos).stats()
+      return delayed === 1 && dead === 1
+    },
+    { what: 'one is delayed, one is dead' },
+  )
+  await first.close()
   worker.signal('SIGKILL')
-  await worker.exited
-  await first.close({ graceMs: 0 })
-  const sender = stage.client({ name: 'sender', calls: 0, sends: 4 })
+  await worker.ended()
+  const sender = stage.client({ name: 'sender', calls: 8, sends: 4 })
   await sender.line('ready')
-  await eventually(() => [...readStories(stage.root).values()].filter(({ sent }) => sent).length > 100)
+  await stage.ledger.sent(100)
   sender.signal('SIGKILL')
-  await sender.exited
-  await stage.worker().line('ready')
-  const later = clientOf(stage)
-  const letters = await allOf(later.queue(chaos).deadLetters.list())
+  await sender.ended()
+  const next = stage.worker()
+  await next.line('ready')
+  const letters = await allOf(stage.inProcess().queue(chaos).deadLetters.list())
   expect(letters).toMatchObject([{ method: 'broken', attempts: 1, error: { code: 'HANDLER_FAILED' } }])
-  await eventually(() => readStories(stage.root).get('late')?.ends === 1, { what: 'the retry ran', within: 15_000 })
-  expect(readStories(stage.root).get('late')?.attempts).toEqual([1, 2])
-  await judge(stage.root, { dead: ['sender'] })
+  const { sent, again } = await judge(stage)
+  expect(sent).toBeGreaterThanOrEqual(100)
+  expect(again).toEqual([])
+  expect(stage.ledger.story('late').runs).toMatchObject([
+    { attempt: 1, pid: worker.pid, isEnded: true },
+    { attempt: 2, pid: next.pid, isEnded: true },
+  ])
+  // What its callers do not wait for any more runs once all the same.
+  for (let last = 1; last <= 8; last++) expect(stage.ledger.story(`sender.c${last}`).runs).toHaveLength(1)
 })

@@ -1,16 +1,32 @@
 import { expect, test } from 'vitest'
 import { latestEpoch } from '../../broker-adapters/embedded/election.ts'
 import { eventually } from '../support/eventually.ts'
-import { answeredSince, judge } from './judge.ts'
-import { setStage, type Child, type Stage } from './processes.ts'
+import type { Child } from './child.ts'
+import { judge } from './judge.ts'
+import { setStage, type Stage } from './processes.ts'
 
-/** Two workers and two clients under load, and what a hub of theirs has to bear. */
-async function underLoad(stage: Stage): Promise<{ readonly clients: Child[]; readonly workers: Child[] }> {
-  const workers = [stage.worker(), stage.worker()]
+type Role = 'worker' | 'client' | 'keeper'
+const ROLES: readonly Role[] = ['client', 'worker', 'keeper']
+
+function start(stage: Stage, role: Role, name: string): Child {
+  if (role === 'worker') return stage.worker()
+  return stage.client(role === 'client' ? { name } : { name, calls: 0, sends: 0 })
+}
+
+interface Load {
+  readonly hub: Child
+  readonly clients: readonly Child[]
+}
+
+/** The hub in a process of that role; two workers and two clients under load besides. */
+async function underLoad(stage: Stage, role: Role): Promise<Load> {
+  const hub = start(stage, role, 'hub')
+  await hub.line('ready')
+  expect(stage.hub()).toBe(hub)
   const clients = [stage.client({ name: 'a' }), stage.client({ name: 'b' })]
-  await Promise.all([...workers, ...clients].map((child) => child.line('ready')))
-  await answeredSince(stage.root, 50)
-  return { clients, workers }
+  await Promise.all([stage.worker(), stage.worker(), ...clients].map((child) => child.line('ready')))
+  await stage.ledger.answered(100)
+  return { hub, clients }
 }
 
 async function finish(clients: readonly Child[]): Promise<void> {
@@ -18,93 +34,88 @@ async function finish(clients: readonly Child[]): Promise<void> {
   await Promise.all(clients.map((client) => client.line('finished')))
 }
 
-test('the process that keeps the queues is killed under load, again and again: nothing is lost', async () => {
+async function succeeded(stage: Stage, epoch: number): Promise<void> {
+  await eventually(() => latestEpoch(stage.embedded.dir) > epoch, { what: 'there is another hub', within: 15_000 })
+}
+
+test.for(ROLES)('the hub is in a %s that is killed under load: only what ran in it runs again', async (role) => {
   const stage = setStage()
-  const start = (name: string): { name: string; child: Child } => {
-    const child = name.startsWith('worker') ? stage.worker() : stage.client({ name })
-    return { name, child }
-  }
-  const living = ['worker-1', 'worker-2', 'client-1', 'client-2'].map(start)
-  await Promise.all(living.map(({ child }) => child.line('ready')))
-  const dead: string[] = []
+  const { hub, clients } = await underLoad(stage, role)
+  hub.signal('SIGKILL')
+  await stage.ledger.answered(200)
+  await finish(clients)
+  const { ends, again, unexplained } = await judge(stage)
+  expect(ends).toEqual({ ok: expect.any(Number) })
+  expect(unexplained).toEqual([])
+  if (role !== 'worker') expect(again).toEqual([])
+})
+
+test('the process of the hub is killed under load, five times in a row: no confirmed send and no call is lost', async () => {
+  const stage = setStage()
+  const living = new Map<Child, Role>()
+  for (const [index, role] of (['worker', 'worker', 'client', 'client', 'keeper'] as const).entries())
+    living.set(start(stage, role, `p${index}`), role)
+  await Promise.all([...living.keys()].map((child) => child.line('ready')))
   for (let kill = 0; kill < 5; kill++) {
-    await answeredSince(stage.root, 100)
-    const at = living.findIndex(({ child }) => child.pid === stage.hubPid())
-    const [killed] = living.splice(at, 1)
-    if (at < 0 || killed === undefined) throw new Error(`the hub ${stage.hubPid()} is none of ours`)
-    dead.push(killed.name)
-    killed.child.signal('SIGKILL')
-    const next = start(`${killed.name}-${kill}`)
-    living.push(next)
-    await next.child.line('ready')
+    await stage.ledger.answered(100)
+    const epoch = latestEpoch(stage.embedded.dir)
+    const hub = stage.hub()
+    const role = living.get(hub)
+    if (role === undefined) throw new Error(`the hub is in ${hub.describe()}`)
+    hub.signal('SIGKILL')
+    living.delete(hub)
+    await succeeded(stage, epoch)
+    const next = start(stage, role, `r${kill}`)
+    living.set(next, role)
+    await next.line('ready')
   }
-  await answeredSince(stage.root, 100)
-  await finish(living.filter(({ name }) => name.startsWith('client')).map(({ child }) => child))
-  const verdict = await judge(stage.root, { dead })
-  expect(verdict.failed).toBe(0)
-  expect(verdict.answered).toBeGreaterThan(600)
+  await stage.ledger.answered(100)
+  await finish([...living].filter(([, role]) => role === 'client').map(([child]) => child))
+  const { ends, sent, unexplained } = await judge(stage)
+  expect(ends).toEqual({ ok: expect.any(Number) })
+  expect(sent).toBeGreaterThan(100)
+  expect(unexplained).toEqual([])
 })
 
-test('the process that keeps the queues holds no call: when it is killed, what runs elsewhere does not run twice', async () => {
+test.for(ROLES)('the hub is in a %s that is frozen past its silence and thawed: nothing is lost', async (role) => {
   const stage = setStage()
-  const keeper = stage.client({ name: 'keeper', calls: 0, sends: 0 })
-  await keeper.line('ready')
-  const { clients } = await underLoad(stage)
-  expect(stage.hubPid()).toBe(keeper.pid)
-  keeper.signal('SIGKILL')
-  await answeredSince(stage.root, 200)
-  await finish(clients)
-  const verdict = await judge(stage.root)
-  expect(verdict.failed).toBe(0)
-  expect(verdict.again).toEqual([])
-})
-
-test('the process that keeps the queues is frozen past its silence and thawed: nothing is lost, nobody is told twice', async () => {
-  const stage = setStage()
-  const keeper = stage.client({ name: 'keeper', calls: 2, sends: 2 })
-  await keeper.line('ready')
-  const { clients } = await underLoad(stage)
-  expect(stage.hubPid()).toBe(keeper.pid)
+  const { hub, clients } = await underLoad(stage, role)
   const epoch = latestEpoch(stage.embedded.dir)
-  keeper.signal('SIGSTOP')
-  await eventually(() => latestEpoch(stage.embedded.dir) > epoch, {
-    what: 'another one keeps the queues',
-    within: 15_000,
-  })
-  await answeredSince(stage.root, 100)
-  keeper.signal('SIGCONT')
-  await answeredSince(stage.root, 100)
-  await finish([...clients, keeper])
-  const verdict = await judge(stage.root)
-  expect(verdict.failed).toBe(0)
+  hub.signal('SIGSTOP')
+  await succeeded(stage, epoch)
+  await stage.ledger.answered(100)
+  hub.signal('SIGCONT')
+  await stage.ledger.answered(100)
+  await finish(role === 'client' ? [...clients, hub] : clients)
+  const { ends, unexplained } = await judge(stage)
+  expect(ends).toEqual({ ok: expect.any(Number) })
+  expect(unexplained).toEqual([])
 })
 
-test('the process that keeps the queues exits in the middle of everything: the others go on', async () => {
-  const stage = setStage()
-  const keeper = stage.client({ name: 'keeper' })
-  await keeper.line('ready')
-  const { clients } = await underLoad(stage)
-  expect(stage.hubPid()).toBe(keeper.pid)
-  keeper.tell('exit')
-  expect(await keeper.exited).toBe(0)
-  await answeredSince(stage.root, 100)
-  await finish(clients)
-  const verdict = await judge(stage.root, { dead: ['keeper'] })
-  expect(verdict.failed).toBe(0)
-})
+test.for(['client', 'worker'] as const)(
+  'the hub is in a %s whose process exits without a close, in the middle of everything: the others go on',
+  async (role) => {
+    const stage = setStage()
+    const { hub, clients } = await underLoad(stage, role)
+    hub.tell('exit')
+    expect(await hub.ended()).toBe(0)
+    await stage.ledger.answered(100)
+    await finish(clients)
+    const { ends, unexplained } = await judge(stage)
+    expect(ends).toEqual({ ok: expect.any(Number) })
+    expect(unexplained).toEqual([])
+  },
+)
 
-test('the worker that keeps the queues closes under load: its calls are answered, the others go on', async () => {
+test('the hub is in a worker that closes under load: its calls are answered, nothing runs twice', async () => {
   const stage = setStage()
-  const keeper = stage.worker()
-  await keeper.line('ready')
-  const { clients } = await underLoad(stage)
-  expect(stage.hubPid()).toBe(keeper.pid)
-  keeper.tell('close')
-  await keeper.line('closed')
-  expect(await keeper.exited).toBe(0)
-  await answeredSince(stage.root, 100)
+  const { hub, clients } = await underLoad(stage, 'worker')
+  hub.tell('close')
+  await hub.line('closed')
+  expect(await hub.ended()).toBe(0)
+  await stage.ledger.answered(100)
   await finish(clients)
-  const verdict = await judge(stage.root)
-  expect(verdict.failed).toBe(0)
-  expect(verdict.again).toEqual([])
+  const { ends, again } = await judge(stage)
+  expect(ends).toEqual({ ok: expect.any(Number) })
+  expect(again).toEqual([])
 })

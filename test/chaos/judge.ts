@@ -1,90 +1,94 @@
 import { expect } from 'vitest'
 import { eventually } from '../support/eventually.ts'
-import { readNotes } from './programs/ledger-file.ts'
-
-/** What the ledger says of one key. */
-export interface Story {
-  begins: number
-  ends: number
-  /** Process ids of the runs, in order. */
-  readonly pids: number[]
-  readonly attempts: number[]
-  made: number
-  outcomes: string[][]
-  sent: boolean
-}
-
-export function readStories(root: string): Map<string, Story> {
-  const stories = new Map<string, Story>()
-  for (const [kind = '', key = '', ...rest] of readNotes(root)) {
-    if (kind === 'odd') throw new Error(`something odd happened: ${key} ${rest.join(' ')}`)
-    const story = stories.get(key) ?? { begins: 0, ends: 0, pids: [], attempts: [], made: 0, outcomes: [], sent: false }
-    stories.set(key, story)
-    if (kind === 'begin') {
-      story.begins++
-      story.attempts.push(Number(rest[0]))
-      story.pids.push(Number(rest[1]))
-    }
-    if (kind === 'end') story.ends++
-    if (kind === 'made') story.made++
-    if (kind === 'ok' || kind === 'error') story.outcomes.push([kind, ...rest])
-    if (kind === 'sent') story.sent = true
-  }
-  return stories
-}
+import type { Story } from './ledger.ts'
+import type { Stage } from './processes.ts'
+import type { Kind } from './programs/client.ts'
+import { chaos } from './programs/service.ts'
 
 export interface Verdict {
-  readonly answered: number
-  readonly failed: number
+  /** Calls by how they ended: 'ok' or a code. */
+  readonly ends: Readonly<Record<string, number>>
   readonly sent: number
-  /** Keys of calls and sends that were begun more than once. */
+  /** Keys of which the same attempt was begun more than once. */
   readonly again: readonly string[]
+  /** Those of them whose earlier runs were all in processes that nobody harmed. */
+  readonly unexplained: readonly string[]
+}
+
+export interface JudgeOptions {
+  /** Calls of every kind may have reached their deadlines. */
+  readonly mayTimeOut?: boolean
+}
+
+const TIMEOUTS = ['TIMEOUT no', 'TIMEOUT unknown', 'EXPIRED no', 'EXPIRED unknown', 'BROKER_UNAVAILABLE no'] as const
+
+/** How the calls of each kind may end while outages are shorter than their deadlines. */
+const MAY_END: Readonly<Record<Kind, readonly string[]>> = {
+  plain: ['ok'],
+  flaky: ['ok'],
+  hold: ['ok'],
+  fail: ['HANDLER_FAILED yes'],
+  refuse: ['REFUSED yes'],
+  hurried: ['ok', ...TIMEOUTS],
+  cancelled: ['ok', 'CANCELLED no', 'CANCELLED unknown', 'CANCELLED yes'],
 }
 
 /**
- * Nothing is lost and nobody lies: each call that a surviving client made has one outcome; an answer was computed; 'no' was
- * never begun and 'yes' ended; a confirmed send ran.
+ * Waits until the queue is empty, then asks the ledger whether anything was lost and anybody lied: each call of a client that
+ * lived has one outcome, as its kind allows; an answer, and 'yes', were computed; 'no' never began; a confirmed send ran.
+ * Some worker must be alive, and some process that may keep the queues.
  */
-export async function judge(root: string, { dead = [] }: { readonly dead?: readonly string[] } = {}): Promise<Verdict> {
-  await eventually(() => [...readStories(root).values()].every((story) => !story.sent || story.ends > 0), {
-    what: 'every confirmed send ran',
-    within: 15_000,
-  })
-  const stories = readStories(root)
-  for (const [key, story] of stories) {
-    if (story.made > 0 && !dead.some((name) => key.startsWith(`${name}.`)))
-      expect(story.outcomes, `outcomes of ${key}`).toHaveLength(1)
-    for (const [kind, , executed] of story.outcomes) {
-      if (kind === 'ok' || executed === 'yes') expect(story.ends, `ends of ${key}`).toBeGreaterThan(0)
-      if (executed === 'no') expect(story.begins, `begins of ${key}`).toBe(0)
-    }
+export async function judge(stage: Stage, { mayTimeOut = false }: JudgeOptions = {}): Promise<Verdict> {
+  await drained(stage)
+  const wrong: string[] = []
+  const ends: Record<string, number> = {}
+  const again: string[] = []
+  const unexplained: string[] = []
+  let sent = 0
+  for (const [key, story] of stage.ledger.stories()) {
+    const faults = faultsOf(story, { isComplete: stage.hasFinished(key), mayTimeOut })
+    wrong.push(...faults.map((fault) => `${key}: ${fault}, ${JSON.stringify(story)}`))
+    if (story.isSent) sent++
+    else for (const { code } of story.outcomes) ends[code] = (ends[code] ?? 0) + 1
+    if (!isRunAgain(story)) continue
+    again.push(key)
+    if (!story.runs.slice(0, -1).some(({ pid }) => stage.isHarmed(pid))) unexplained.push(key)
   }
-  const all = [...stories.entries()]
-  return {
-    answered: all.filter(([, { outcomes }]) => outcomes[0]?.[0] === 'ok').length,
-    failed: all.filter(([, { outcomes }]) => outcomes[0]?.[0] === 'error').length,
-    sent: all.filter(([, { sent }]) => sent).length,
-    again: all.filter(([, { begins }]) => begins > 1).map(([key]) => key),
+  expect(wrong).toEqual([])
+  expect(stage.unexpectedEnds()).toEqual([])
+  return { ends, sent, again, unexplained }
+}
+
+/** Waits until nothing waits and nothing is held. */
+export async function drained(stage: Stage): Promise<void> {
+  const queue = stage.inProcess().queue(chaos)
+  const isEmpty = async (): Promise<boolean> => {
+    const { ready, active, delayed } = await queue.stats()
+    return ready === 0 && active === 0 && delayed === 0
   }
+  await eventually(isEmpty, { what: 'the queue is empty', within: 15_000 })
 }
 
-/** Waits until the ledger has a run of each key. */
-export function begun(root: string, ...keys: readonly string[]): Promise<true> {
-  return eventually(
-    () => {
-      const stories = readStories(root)
-      return keys.every((key) => (stories.get(key)?.begins ?? 0) > 0)
-    },
-    { what: `${keys.join(', ')} began` },
-  )
+function faultsOf(
+  story: Story,
+  { isComplete, mayTimeOut }: { readonly isComplete: boolean; readonly mayTimeOut: boolean },
+): string[] {
+  const { kind, outcomes, runs, isSent } = story
+  const faults: string[] = []
+  const hasEnded = runs.some((run) => run.isEnded)
+  if (kind !== undefined && (outcomes.length > 1 || (outcomes.length === 0 && isComplete)))
+    faults.push(`${outcomes.length} outcomes`)
+  if (isSent && !hasEnded) faults.push('a confirmed send did not run')
+  for (const { code, executed } of outcomes) {
+    const end = executed === undefined ? code : `${code} ${executed}`
+    const allowed = [...(MAY_END[kind as Kind] ?? [end]), ...(mayTimeOut ? TIMEOUTS : [])] // a kind of client.ts, or none
+    if (!allowed.includes(end)) faults.push(`a '${kind}' call ended with ${end}`)
+    if ((code === 'ok' || executed === 'yes') && !hasEnded) faults.push(`${end}, and no run ended`)
+    if (executed === 'no' && runs.length > 0) faults.push(`${end}, and it ran`)
+  }
+  return faults
 }
 
-/** Waits until so many calls were answered since. */
-export async function answeredSince(root: string, count: number): Promise<void> {
-  const before = countAnswers(root)
-  await eventually(() => countAnswers(root) >= before + count, { what: `${count} more answers`, within: 20_000 })
-}
-
-function countAnswers(root: string): number {
-  return readNotes(root).filter(([kind]) => kind === 'ok').length
+function isRunAgain({ runs }: Story): boolean {
+  return new Set(runs.map(({ attempt }) => attempt)).size < runs.length
 }

@@ -1,83 +1,92 @@
-// A worker in a process of its own. argv: JSON of WorkerProgram. stdout: 'ready', 'closed'. stdin: 'close', 'exit'.
-import { existsSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+// A worker in a process of its own. argv: JSON of WorkerProgram. stdin: close, counters, exit. stdout: ready, closed, counters {…}.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createWorker, RetryAfter, type HandlerContext } from 'replyto'
 import { embedded, type EmbeddedOptions } from 'replyto/embedded'
-import { gate, openNotes } from './ledger-file.ts'
-import { chaos, type Work } from './service.ts'
+import { listen, say } from './commands.ts'
+import { gate, isFirst, openNotes } from './ledger-file.ts'
+import { chaos, type FatalWork, type TimedWork, type Work } from './service.ts'
 
 export interface WorkerProgram {
   readonly root: string
   readonly embedded: EmbeddedOptions
   readonly concurrency: number
+  readonly prefetch?: number
+  /** Of 'close'. */
   readonly graceMs?: number
-  /** `worker.run()`, which ends on SIGTERM. */
+  /** `worker.run()`, which ends on SIGTERM; else `start()`. */
   readonly runs?: boolean
 }
 
+/** Longer than a worker holds a retry itself. */
+const LATE_MS = 5_500
+
 const options = JSON.parse(process.argv[2] ?? '{}') as WorkerProgram // written by processes.ts
-const { root, concurrency } = options
+const { root, concurrency, prefetch } = options
 const note = openNotes(root)
 
-/** Notes the begin and the end of a run. */
-function noted<In extends Work>(run: (input: In, ctx: HandlerContext) => Promise<void> | void) {
-  return async (input: In, ctx: HandlerContext): Promise<string> => {
-    note('begin', input.key, ctx.attempt, process.pid)
-    await run(input, ctx)
-    note('end', input.key, ctx.attempt, process.pid)
-    return input.key
+/** Notes the begin and the end of a run; what it awaits is done in between. */
+async function noted({ key }: Work, ctx: HandlerContext, run: () => unknown): Promise<string> {
+  note('begin', key, ctx.attempt, process.pid)
+  try {
+    await run()
+  } finally {
+    note('end', key, ctx.attempt, process.pid)
   }
+  return key
 }
 
-const worker = createWorker(embedded(options.embedded), { concurrency, log: () => {} })
+const worker = createWorker(embedded(options.embedded), { concurrency, prefetch })
 worker.serve(chaos, {
-  echo: noted<Work & { ms: number }>(({ ms }) => sleep(ms)),
-  hold: noted(({ key }, { signal }) => gate(root, key, signal)),
-  stubborn: noted(({ key }) => gate(root, key)),
-  fatal: noted(({ key }) => {
-    const marker = join(root, `died-${key}`)
-    if (existsSync(marker)) return
-    writeFileSync(marker, '')
-    process.kill(process.pid, 'SIGKILL')
-  }),
-  block: noted<Work & { ms: number }>(({ ms }) => {
-    for (const until = Date.now() + ms; Date.now() < until;);
-  }),
-  note: async (input, ctx) => void (await noted(() => {})(input, ctx)),
-  late: async (input, ctx) => void (await noted(retryLate)(input, ctx)),
-  broken: async (input, ctx) => void (await noted(fail)(input, ctx)),
+  echo: (input, ctx) => noted(input, ctx, () => sleep(input.ms)),
+  fail: (input, ctx) => noted(input, ctx, () => failAfter(input)),
+  refuse: async (input, ctx) => {
+    await noted(input, ctx, () => sleep(input.ms))
+    throw ctx.fail('REFUSED', { key: input.key })
+  },
+  flaky: (input, ctx) => noted(input, ctx, () => (ctx.attempt === 1 ? failAfter(input) : sleep(input.ms))),
+  hold: (input, ctx) => noted(input, ctx, () => gate(root, input.key, ctx.signal)),
+  stubborn: (input, ctx) => noted(input, ctx, () => gate(root, input.key)),
+  never: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? new Promise(() => {}) : undefined)),
+  fatal: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? endProcess(input) : undefined)),
+  block: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? blockLoop(input) : undefined)),
+  note: async (input, ctx) => void (await noted(input, ctx, () => {})),
+  late: async (input, ctx) => void (await noted(input, ctx, () => retryLate(ctx))),
+  broken: async (input, ctx) => void (await noted(input, ctx, () => failAfter({ ...input, ms: 0 }))),
 })
 
-/** Longer than a worker holds a retry itself. */
-function retryLate(_: Work, { attempt }: HandlerContext): void {
-  if (attempt === 1) throw new RetryAfter(5_500)
+async function failAfter({ ms }: TimedWork): Promise<never> {
+  await sleep(ms)
+  throw new Error('meant to fail')
 }
-function fail(): void {
-  throw new Error('broken')
+function endProcess({ how }: FatalWork): Promise<never> {
+  if (how === 'exit') process.exit(3)
+  if (how === 'kill') process.kill(process.pid, 'SIGKILL')
+  setImmediate(() => {
+    throw new Error('meant to end the process')
+  })
+  return new Promise(() => {})
+}
+function blockLoop({ ms }: TimedWork): void {
+  for (const until = performance.now() + ms; performance.now() < until;);
+}
+function retryLate({ attempt }: HandlerContext): void {
+  if (attempt === 1) throw new RetryAfter(LATE_MS)
 }
 
 async function main(): Promise<void> {
-  if (options.runs === true) {
-    const running = worker.run()
-    await worker.start()
-    console.log('ready')
-    await running
-    console.log('closed')
-    return
+  const stopListening = listen({
+    close: () => worker.close(options.graceMs === undefined ? {} : { graceMs: options.graceMs }).then(end),
+    counters: () => say('counters', worker.counters),
+    exit: () => process.exit(),
+  })
+  function end(): void {
+    say('closed', worker.counters)
+    stopListening()
   }
+  if (options.runs === true) void worker.run().then(end)
   await worker.start()
-  console.log('ready')
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line === 'exit') process.exit(0)
-    if (line !== 'close') continue
-    await worker.close({ graceMs: options.graceMs ?? 20_000 })
-    console.log('closed')
-    process.stdin.destroy() // whatever else keeps the process would be a defect
-    return
-  }
+  say('ready')
 }
 
-process.on('unhandledRejection', (error) => note('odd', 'unhandledRejection', String(error).replaceAll(/\s/g, '_')))
+process.on('unhandledRejection', (error) => note('odd', 'unhandledRejection', String(error)))
 await main()

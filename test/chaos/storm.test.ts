@@ -1,0 +1,99 @@
+import { expect, test } from 'vitest'
+import { latestEpoch } from '../../broker-adapters/embedded/election.ts'
+import { eventually } from '../support/eventually.ts'
+import type { Child } from './child.ts'
+import { judge, type Verdict } from './judge.ts'
+import { setStage, type Stage } from './processes.ts'
+import { createRandom, seedOfRun, type Random } from './random.ts'
+
+// Calls of every kind, and one strike after the other against processes that a seed draws. REPLYTO_CHAOS_SEED=<n> draws
+// the same again.
+
+type Role = 'worker' | 'client' | 'keeper'
+const CAST: readonly Role[] = ['worker', 'worker', 'worker', 'client', 'client', 'keeper']
+const KILLS = 10
+const MIXED = 6
+
+interface Troupe {
+  readonly stage: Stage
+  readonly random: Random
+  readonly living: Map<Child, Role>
+  last: number
+}
+
+async function raise(random: Random): Promise<Troupe> {
+  const troupe: Troupe = { stage: setStage(), random, living: new Map(), last: 0 }
+  await Promise.all(CAST.map((role) => enter(troupe, role)))
+  await troupe.stage.ledger.answered(50)
+  return troupe
+}
+
+async function enter(troupe: Troupe, role: Role): Promise<void> {
+  const { stage, random, living } = troupe
+  const name = `p${++troupe.last}`
+  const seed = random.upTo(2 ** 32)
+  const load = role === 'client' ? { seed } : { calls: 0, sends: 0 }
+  const child = role === 'worker' ? stage.worker({ runs: true }) : stage.client({ name, ...load })
+  living.set(child, role)
+  await child.line('ready')
+}
+
+function draw({ stage, random, living }: Troupe): Child {
+  return random.upTo(3) === 0 ? stage.hub() : random.pick([...living.keys()])
+}
+
+/** Another one of its kind takes its place. */
+async function leave(troupe: Troupe, child: Child, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  const role = troupe.living.get(child)
+  if (role === undefined) throw new Error(`it is gone already: ${child.describe()}`)
+  child.signal(signal)
+  troupe.living.delete(child)
+  expect(await child.ended()).toBe(signal === 'SIGTERM' ? 0 : null)
+  await enter(troupe, role)
+}
+
+/** Long enough that others give it up. */
+async function freeze({ stage }: Troupe, child: Child): Promise<void> {
+  const isHub = child === stage.hub()
+  const epoch = latestEpoch(stage.embedded.dir)
+  const until = performance.now() + (stage.embedded.peerSilenceMs ?? 0) + 300
+  child.signal('SIGSTOP')
+  if (isHub)
+    await eventually(() => latestEpoch(stage.embedded.dir) > epoch, { what: 'there is another hub', within: 15_000 })
+  else await eventually(() => performance.now() > until, { what: 'its silence is over' })
+  await stage.ledger.answered(20)
+  child.signal('SIGCONT')
+}
+
+async function end({ stage, living }: Troupe): Promise<Verdict> {
+  await stage.ledger.answered(50)
+  const clients = [...living].filter(([, role]) => role === 'client').map(([child]) => child)
+  for (const client of clients) client.tell('finish')
+  await Promise.all(clients.map((client) => client.line('finished')))
+  const verdict = await judge(stage)
+  console.log(`calls ${JSON.stringify(verdict.ends)}, ${verdict.sent} sends, ${verdict.again.length} run again`)
+  return verdict
+}
+
+const seed = seedOfRun()
+
+test(`kills (REPLYTO_CHAOS_SEED=${seed})`, async () => {
+  const troupe = await raise(createRandom(seed))
+  for (let strike = 0; strike < KILLS; strike++) {
+    await troupe.stage.ledger.answered(troupe.random.upTo(60))
+    await leave(troupe, draw(troupe), 'SIGKILL')
+  }
+  expect((await end(troupe)).unexplained).toEqual([])
+})
+
+test(`kills, freezes and drains (REPLYTO_CHAOS_SEED=${seed})`, async () => {
+  const troupe = await raise(createRandom(seed + 1))
+  for (let strike = 0; strike < MIXED; strike++) {
+    await troupe.stage.ledger.answered(troupe.random.upTo(60))
+    const child = draw(troupe)
+    const kind = troupe.random.upTo(3)
+    if (kind === 0) await freeze(troupe, child)
+    else await leave(troupe, child, kind === 1 && troupe.living.get(child) === 'worker' ? 'SIGTERM' : 'SIGKILL')
+  }
+  expect((await end(troupe)).unexplained).toEqual([])
+})
