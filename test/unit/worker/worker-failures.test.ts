@@ -158,6 +158,7 @@ describe('retries', () => {
     await using run = await start()
     const id = await run.caller.publish('retried', { input: 'later', message: { type: 'send' } })
     await until(async () => (await run.caller.adapter.stats(queue)).delayed === 1, 'it is delayed')
+    await until(() => run.worker.health().queues[0]?.held === 0, 'the worker has heard that it is stored')
     expect(run.worker.health().queues[0]).toMatchObject({ held: 0, running: 0 })
     expect(await run.caller.adapter.remove?.(queue, id)).toBe(false) // it is, but it has run
     expect(await run.caller.adapter.stats(queue)).toMatchObject({ delayed: 0, dead: 0 })
