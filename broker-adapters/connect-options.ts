@@ -1,4 +1,5 @@
 import { ConfigError } from '../protocol/errors.ts'
+import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
 import type { ConnectOptions } from './broker.ts'
 
@@ -10,7 +11,12 @@ export interface ResolvedConnectOptions extends Required<Pick<ConnectOptions, 'l
 
 const MIN_PAYLOAD_BYTES = 1024
 const MAX_MS = 2_147_483_647
-const KNOWN: readonly string[] = ['log', 'namespace', 'connectTimeoutMs', 'maxPayloadBytes']
+export const CONNECT_OPTIONS = [
+  'log',
+  'namespace',
+  'connectTimeoutMs',
+  'maxPayloadBytes',
+] as const satisfies readonly (keyof ConnectOptions)[]
 
 /** Clients and workers pass their own options in the same object, so other names are not refused here. */
 export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectOptions {
@@ -29,9 +35,14 @@ export function resolveConnectOptions(options: ConnectOptions): ResolvedConnectO
 
 /** A misspelt namespace would silently be the default one. */
 export function assertConnectOptions(options: ConnectOptions): void {
-  for (const name of Object.keys(options)) {
-    if (!KNOWN.includes(name))
-      throw new ConfigError(`connect has no option ${JSON.stringify(name)}; known are ${KNOWN.join(', ')}`)
+  assertOptionNames('connect', options, CONNECT_OPTIONS)
+}
+
+/** A client or worker that shares a broker takes these from it; its own would do nothing. */
+export function refuseConnectOptions(who: 'client' | 'worker', options: ConnectOptions): void {
+  for (const name of CONNECT_OPTIONS) {
+    if (options[name] !== undefined)
+      throw new ConfigError(`${name} belongs to the broker that this ${who} shares: give it to connect()`)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { AdapterFactory } from '../broker-adapters/adapter.ts'
 import type { Broker, ConnectOptions } from '../broker-adapters/broker.ts'
 import { openBroker } from '../broker-adapters/connect.ts'
+import { refuseConnectOptions } from '../broker-adapters/connect-options.ts'
 import { within } from '../broker-adapters/within.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
 import { monotonicMs } from '../protocol/clock.ts'
@@ -31,7 +32,7 @@ const MAX_PENDING = 1_000_000
  * it owns its broker and closes it; made from a `Broker` it shares it. Keeps the process alive until `close()`.
  *
  * @param target a URL, a broker from `connect()`, or what an adapter's function gives. @default REPLYTO_URL, else `file:./.replyto`
- * @throws ConfigError for a bad URL or option
+ * @throws ConfigError for a bad URL or option, or an option of `connect` beside a shared broker
  */
 export function createClient(
   target?: Broker | AdapterFactory | string,
@@ -39,6 +40,7 @@ export function createClient(
 ): Client {
   const resolved = resolveClientOptions(options)
   const isShared = isBroker(target)
+  if (isShared) refuseConnectOptions('client', options)
   const broker = isShared ? target : openBroker(target, options)
   const core = broker['~core']
   const counters = createCounters()

@@ -1,7 +1,9 @@
 import type { ConnectOptions } from '../broker-adapters/broker.ts'
+import { CONNECT_OPTIONS } from '../broker-adapters/connect-options.ts'
 import { ConfigError } from '../protocol/errors.ts'
 import { userHeadersProblem } from '../protocol/headers.ts'
 import type { Middleware } from '../protocol/middleware.ts'
+import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
 import type { CallOptions, ClientOptions, SendOptions, StubOptions, Validate } from './types.ts'
 
@@ -31,8 +33,8 @@ export interface ResolvedClientOptions {
 
 /** Those of `connect` are in the same object, and checked there. */
 export function resolveClientOptions(options: ClientOptions & ConnectOptions): ResolvedClientOptions {
-  assertKnown('a client', options, CLIENT_OPTIONS)
-  assertKnown('outbox', options.outbox ?? {}, ['calls', 'bytes'])
+  assertOptionNames('a client', options, CLIENT_OPTIONS)
+  assertOptionNames('outbox', options.outbox ?? {}, ['calls', 'bytes'])
   const name = options.name ?? CLIENT_DEFAULTS.name
   const problem = nameProblem(name)
   if (problem !== undefined) throw new ConfigError(`the name of a client ${problem}`)
@@ -58,7 +60,7 @@ export function resolveClientOptions(options: ClientOptions & ConnectOptions): R
 
 const CLIENT_OPTIONS = [
   ...(['name', 'timeoutMs', 'failFast', 'middleware', 'validate', 'outbox', 'replyLeaseMs'] as const),
-  ...(['log', 'namespace', 'connectTimeoutMs', 'maxPayloadBytes'] as const),
+  ...CONNECT_OPTIONS,
 ] as const satisfies readonly (keyof (ClientOptions & ConnectOptions))[]
 
 export interface ResolvedStubOptions {
@@ -69,7 +71,7 @@ export interface ResolvedStubOptions {
 }
 
 export function resolveStubOptions(options: StubOptions): ResolvedStubOptions {
-  assertKnown('a stub', options, ['group', 'timeoutMs', 'failFast', 'headers'])
+  assertOptionNames('a stub', options, ['group', 'timeoutMs', 'failFast', 'headers'])
   const group = resolveGroup(options)
   const headers = { ...plainHeaders(options.headers ?? {}) }
   assertHeaders('the stub', headers)
@@ -83,7 +85,7 @@ export function resolveStubOptions(options: StubOptions): ResolvedStubOptions {
 
 /** Of a queue. */
 export function resolveQueueGroup(options: { readonly group?: string | undefined }): string {
-  assertKnown('a queue', options, ['group'])
+  assertOptionNames('a queue', options, ['group'])
   return resolveGroup(options)
 }
 
@@ -107,7 +109,7 @@ export function checkCallOptions(
   { headers: stubHeaders }: ResolvedStubOptions,
 ): void {
   if (options === NO_OPTIONS) return
-  assertKnown(`a ${kind}`, options, kind === 'call' ? CALL_OPTIONS : SEND_OPTIONS)
+  assertOptionNames(`a ${kind}`, options, kind === 'call' ? CALL_OPTIONS : SEND_OPTIONS)
   optionalInteger('timeoutMs', options.timeoutMs, 1)
   optionalBoolean('failFast', options.failFast)
   optionalInteger('delayMs', options.delayMs, 0, MAX_DELAY_MS)
@@ -123,16 +125,6 @@ export function resolveInFlight(inFlight: number | undefined): number {
 /** For `ready` and `close`. Node would take an Infinity for 1 ms. */
 export function resolveWait(name: 'timeoutMs' | 'graceMs', value: number | undefined): number | undefined {
   return optionalInteger(name, value, 0)
-}
-
-/** A misspelt option would silently be none: another group, no filter. */
-export function assertKnown(what: string, options: object, known: readonly string[]): void {
-  if (typeof options !== 'object' || options === null)
-    throw new ConfigError(`the options of ${what} must be an object; got ${String(options)}`)
-  for (const name of Object.keys(options)) {
-    if (!known.includes(name))
-      throw new ConfigError(`${what} has no option ${JSON.stringify(name)}; known are ${known.join(', ')}`)
-  }
 }
 
 function plainHeaders(headers: unknown): Readonly<Record<string, string>> {

@@ -3,7 +3,7 @@ import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { BrokerError } from '../protocol/errors.ts'
 import { HEADER } from '../protocol/headers.ts'
 import type { QueueRef } from '../protocol/message.ts'
-import { assertKnown } from './options.ts'
+import { assertOptionNames } from '../protocol/option-names.ts'
 import type { DeadLetter, QueueAdmin } from './types.ts'
 
 const FILTERS = ['id', 'method', 'code', 'olderThanMs']
@@ -14,11 +14,11 @@ export function createQueueAdmin(core: BrokerCore, queue: QueueRef): QueueAdmin 
     stats: async () => (await ready()).stats(queue),
     deadLetters: {
       async *list(filter = {}) {
-        assertKnown('a filter', filter, FILTERS)
+        assertOptionNames('a filter', filter, FILTERS)
         for await (const letter of (await ready()).deadLetters(queue).list(filter)) yield toDeadLetter(letter)
       },
       async purge(filter) {
-        assertKnown('a filter', filter, FILTERS)
+        assertOptionNames('a filter', filter, FILTERS)
         return { count: await (await ready()).deadLetters(queue).purge(filter) }
       },
     },

@@ -1,6 +1,7 @@
 import type { AdapterFactory } from '../broker-adapters/adapter.ts'
 import type { Broker } from '../broker-adapters/broker.ts'
 import { openBroker } from '../broker-adapters/connect.ts'
+import { refuseConnectOptions } from '../broker-adapters/connect-options.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { createCounters } from '../protocol/counters.ts'
@@ -23,12 +24,13 @@ import type { CreateWorkerOptions, Worker, WorkerHealth } from './types.ts'
  *
  * @param target a Broker from `connect()`, which it shares; or a URL or factory, and then it opens and closes its own broker,
  *   dialling in the background. @default REPLYTO_URL, else `file:./.replyto`
- * @throws ConfigError for a bad URL or option.
+ * @throws ConfigError for a bad URL or option, or an option of `connect` beside a shared broker.
  */
 export function createWorker(target?: Broker | AdapterFactory | string, options: CreateWorkerOptions = {}): Worker {
   const resolved = resolveWorkerOptions(options)
-  if (isBroker(target)) return buildWorker({ broker: target, isOwned: false, options: resolved })
-  return buildWorker({ broker: openBroker(target, options), isOwned: true, options: resolved })
+  if (!isBroker(target)) return buildWorker({ broker: openBroker(target, options), isOwned: true, options: resolved })
+  refuseConnectOptions('worker', options)
+  return buildWorker({ broker: target, isOwned: false, options: resolved })
 }
 
 export interface WorkerSetup {

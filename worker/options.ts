@@ -1,8 +1,10 @@
+import { CONNECT_OPTIONS } from '../broker-adapters/connect-options.ts'
 import type { Service } from '../contract/types.ts'
 import { ConfigError } from '../protocol/errors.ts'
 import type { Middleware } from '../protocol/middleware.ts'
+import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
-import type { ServeOptions, WorkerOptions } from './types.ts'
+import type { CreateWorkerOptions, ServeOptions } from './types.ts'
 
 export const WORKER_DEFAULTS = Object.freeze({
   name: 'worker',
@@ -27,8 +29,19 @@ export interface ResolvedWorkerOptions {
   readonly validate: 'both' | 'receiver' | 'off'
 }
 
-/** @throws ConfigError that names the field, its value and its range. */
-export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOptions {
+const WORKER_OPTIONS = [
+  ...(['name', 'group', 'concurrency', 'prefetch', 'middleware', 'validate'] as const),
+  ...CONNECT_OPTIONS,
+] as const satisfies readonly (keyof CreateWorkerOptions)[]
+const SERVE_OPTIONS = ['concurrency', 'attemptTimeoutMs'] as const satisfies readonly (keyof ServeOptions)[]
+
+/**
+ * Those of `connect` are in the same object, and checked there.
+ *
+ * @throws ConfigError that names the field, its value and its range.
+ */
+export function resolveWorkerOptions(options: CreateWorkerOptions): ResolvedWorkerOptions {
+  assertOptionNames('a worker', options, WORKER_OPTIONS)
   const concurrency = wholeNumber('concurrency', options.concurrency, 1, MAX_CONCURRENCY) ?? WORKER_DEFAULTS.concurrency
   const prefetch =
     wholeNumber('prefetch', options.prefetch, 1, 2 * MAX_CONCURRENCY) ?? concurrency * WORKER_DEFAULTS.prefetchPerSlot
@@ -56,6 +69,7 @@ export interface ResolvedServeOptions {
 
 /** @throws ConfigError for a limit of a method that does not exist, or a number out of range. */
 export function resolveServeOptions(service: Service, options: ServeOptions): ResolvedServeOptions {
+  assertOptionNames(`serve('${service.name}', …)`, options, SERVE_OPTIONS)
   const concurrency = new Map<string, number>()
   for (const [method, value] of Object.entries(options.concurrency ?? {})) {
     if (!Object.hasOwn(service.methods, method))

@@ -81,6 +81,16 @@ test('ready waits until a call would leave at once, at most its time', async () 
   await hanging.close()
 })
 
+test.each([{ namespace: 'other' }, { log: () => {} }, { connectTimeoutMs: 5 }, { maxPayloadBytes: 5000 }])(
+  'a client that shares a broker takes no %j of its own',
+  async (options) => {
+    const broker = await connect(createScripted().target)
+    expect(() => createClient(broker, options)).toThrow(/belongs to the broker .*client shares: give it to connect/)
+    await createClient(broker, { namespace: undefined }).close()
+    await broker.close()
+  },
+)
+
 test('a closed broker ends its clients first, and refuses those that come later', async () => {
   const broker = await connect(createScripted().target)
   const client = createClient(broker)

@@ -79,6 +79,10 @@ describe('serve', () => {
       expect(() => loose.serve(math, { add, note() {} }, { concurrency: { nope: 1 } })).toThrow(/"nope".*no method/)
       expect(() => loose.serve(math, { add, note() {} }, { concurrency: { add: 0 } })).toThrow(/from 1 to .*got 0/)
       expect(() => loose.serve(math, { add, note() {} }, { attemptTimeoutMs: 1.5 })).toThrow(ConfigError)
+      expect(() => loose.serve(math, { add, note() {} }, { attemptTimeout: 5 })).toThrow(
+        /serve\('math', …\) has no option "attemptTimeout"; known are concurrency, attemptTimeoutMs$/,
+      )
+      expect(() => loose.serve(math, { add, note() {} }, null)).toThrow(/must be an object; got null/)
       loose.serve(math, { add, note() {} })
       expect(() => loose.serve(math, { add, note() {} })).toThrow(/served already/)
     }))
@@ -99,9 +103,19 @@ describe('createWorker', () => {
     [{ validate: 'yes' }, /'both', 'receiver' or 'off'; got "yes"/],
     [{ middleware: [1] }, /middleware must be/],
     [{ namespace: 'A' }, /namespace/],
+    [{ concurency: 3 }, /a worker has no option "concurency"; known are name, group, concurrency, .*, namespace,/],
   ])('refuses %j', (options, message) => {
     expect(() => createWorker('memory:never', options as object)).toThrow(message)
   })
+
+  it.each([{ namespace: 'other' }, { log: () => {} }, { connectTimeoutMs: 5 }, { maxPayloadBytes: 5000 }])(
+    'refuses %j beside a shared broker, which has its own',
+    (options) =>
+      withWorker((_worker, broker) => {
+        expect(() => createWorker(broker, options)).toThrow(/belongs to the broker .*worker shares: give it to connect/)
+        expect(() => createWorker(broker, { namespace: undefined })).not.toThrow()
+      }),
+  )
 
   it('refuses a bad URL at once', () => {
     expect(() => createWorker('nonsense:x')).toThrow(ConfigError)
