@@ -29,7 +29,10 @@ export interface Child {
 const LIMIT_MS = 15_000
 const SHOWN_CHARS = 3_000
 
-export function watchChild(name: string, child: ChildProcess): Child {
+export function watchChild(
+  name: string,
+  { process: child, onStrike }: { readonly process: ChildProcess; readonly onStrike: (what: string) => void },
+): Child {
   const { stdin, stdout, stderr, pid } = child
   if (stdin === null || stdout === null || stderr === null || pid === undefined)
     throw new Error(`${name} did not start`)
@@ -63,6 +66,7 @@ export function watchChild(name: string, child: ChildProcess): Child {
     tell(command) {
       isEndExpected = true
       if (command === 'exit') isHarmed = true
+      onStrike(command)
       stdin.write(`${command}\n`)
     },
     async counters() {
@@ -74,6 +78,7 @@ export function watchChild(name: string, child: ChildProcess): Child {
     signal(signal) {
       if (signal !== 'SIGCONT') isEndExpected ||= signal !== 'SIGSTOP'
       if (signal === 'SIGKILL' || signal === 'SIGSTOP') isHarmed = true
+      onStrike(signal)
       child.kill(signal)
     },
     async ended() {

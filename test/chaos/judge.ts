@@ -11,7 +11,10 @@ export interface Verdict {
   readonly sent: number
   /** Keys of which the same attempt was begun more than once. */
   readonly again: readonly string[]
-  /** Those of them whose earlier runs were all in processes that nobody harmed. */
+  /**
+   * Those of them that only ran in processes that nobody harmed. What was killed leaves its calls to others; what was
+   * frozen and thaws begins what had reached its socket before.
+   */
   readonly unexplained: readonly string[]
 }
 
@@ -52,8 +55,9 @@ export async function judge(stage: Stage, { mayTimeOut = false }: JudgeOptions =
     else for (const { code } of story.outcomes) ends[code] = (ends[code] ?? 0) + 1
     if (!isRunAgain(story)) continue
     again.push(key)
-    if (!story.runs.slice(0, -1).some(({ pid }) => stage.isHarmed(pid))) unexplained.push(key)
+    if (!story.runs.some(({ pid }) => stage.isHarmed(pid))) unexplained.push(key)
   }
+  if (unexplained.length > 0) console.error(`run again for no reason:\n${stage.ledger.excerpt(unexplained)}`)
   expect(wrong).toEqual([])
   expect(stage.unexpectedEnds()).toEqual([])
   return { ends, sent, again, unexplained }

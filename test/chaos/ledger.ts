@@ -25,6 +25,8 @@ export interface Ledger {
   story(key: string): Story
   /** The last lines, for people. */
   tail(count: number): string
+  /** Each strike of the test, and every line about these keys, with their places in the ledger. */
+  excerpt(keys: readonly string[]): string
   /** Waits until a handler was entered for each key, `times` times. */
   begun(keys: readonly string[], times?: number): Promise<void>
   /** Waits until so many more calls were answered. */
@@ -55,6 +57,10 @@ export function readLedger(root: string): Ledger {
     tail(count) {
       refresh()
       return lines.slice(-count).join('\n')
+    },
+    excerpt(keys) {
+      const isWanted = (line: string): boolean => line.startsWith('strike ') || keys.includes(line.split(' ')[1] ?? '')
+      return lines.flatMap((line, index) => (isWanted(line) ? [`${index}: ${line}`] : [])).join('\n')
     },
     async begun(keys, times = 1) {
       await until(() => keys.every((key) => (stories.get(key)?.runs.length ?? 0) >= times), `${keys.join(', ')} began`)
@@ -95,6 +101,7 @@ export function readLedger(root: string): Ledger {
     lines.push(line)
     const [kind = '', key = '', first = '', second = ''] = line.split(' ')
     if (kind === 'odd') throw new Error(`a process noted something odd: ${line}`)
+    if (kind === 'strike') return
     let story = stories.get(key)
     if (story === undefined) stories.set(key, (story = emptyStory()))
     if (kind === 'begin') story.runs.push({ attempt: Number(first), pid: Number(second), isEnded: false })

@@ -4,13 +4,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import { embedded, type EmbeddedOptions } from '../../broker-adapters/embedded/index.ts'
 import { createClient, type Client } from '../../client/index.ts'
 import { hubPid } from '../support/embedded-processes.ts'
 import { watchChild, type Child } from './child.ts'
 import { readLedger, type Ledger } from './ledger.ts'
 import type { ClientProgram } from './programs/client.ts'
+import { openNotes } from './programs/ledger-file.ts'
 import type { WorkerProgram } from './programs/worker.ts'
 
 /** A directory and the processes that use it, of one test. */
@@ -41,12 +42,16 @@ const CLOCKS = { silenceMs: 2_000, peerSilenceMs: 1_500, resumeMs: 1_500 } as co
 const CLIENT = { calls: 8, sends: 4, ms: 5, timeoutMs: 30_000, held: [] } as const
 const CONCURRENCY = 4
 
+// On two idle cores none takes more than 15 s; each wait has a bound of its own, with a better message.
+vi.setConfig({ testTimeout: 60_000 })
+
 export function setStage(): Stage {
   const root = mkdtempSync(join(tmpdir(), 'replyto-chaos-'))
   const options = { dir: join(root, 'broker'), ...CLOCKS }
   const children: Child[] = []
   const clients: Client[] = []
   const ledger = readLedger(root)
+  const note = openNotes(root)
   onTestFinished(async ({ task }) => {
     if (task.result?.state === 'fail') console.error(report(children, ledger))
     await Promise.all([...children.map((child) => child.destroy()), ...clients.map((one) => one.close({ graceMs: 0 }))])
@@ -55,7 +60,10 @@ export function setStage(): Stage {
 
   const start = (program: 'worker' | 'client', config: WorkerProgram | ClientProgram): Child => {
     const name = 'name' in config ? config.name : `worker-${children.length}`
-    const child = watchChild(name, spawnProgram(program, config))
+    const child = watchChild(name, {
+      process: spawnProgram(program, config),
+      onStrike: (what) => note('strike', name, what),
+    })
     children.push(child)
     return child
   }

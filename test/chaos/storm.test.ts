@@ -11,19 +11,28 @@ import { createRandom, seedOfRun, type Random } from './random.ts'
 
 type Role = 'worker' | 'client' | 'keeper'
 const CAST: readonly Role[] = ['worker', 'worker', 'worker', 'client', 'client', 'keeper']
-const KILLS = 10
+const KILLS = 9
 const MIXED = 6
 
 interface Troupe {
   readonly stage: Stage
   readonly random: Random
   readonly living: Map<Child, Role>
+  /** A client that nobody strikes. */
+  readonly survivor: Child
   last: number
 }
 
 async function raise(random: Random): Promise<Troupe> {
-  const troupe: Troupe = { stage: setStage(), random, living: new Map(), last: 0 }
+  const stage = setStage()
+  const survivor = stage.client({
+    name: 'survivor',
+    seed: random.upTo(2 ** 32),
+    embedded: { ...stage.embedded, host: 'never' },
+  })
+  const troupe: Troupe = { stage, random, living: new Map(), survivor, last: 0 }
   await Promise.all(CAST.map((role) => enter(troupe, role)))
+  await survivor.line('ready')
   await troupe.stage.ledger.answered(50)
   return troupe
 }
@@ -42,14 +51,21 @@ function draw({ stage, random, living }: Troupe): Child {
   return random.upTo(3) === 0 ? stage.hub() : random.pick([...living.keys()])
 }
 
-/** Another one of its kind takes its place. */
-async function leave(troupe: Troupe, child: Child, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
-  const role = troupe.living.get(child)
-  if (role === undefined) throw new Error(`it is gone already: ${child.describe()}`)
-  child.signal(signal)
-  troupe.living.delete(child)
-  expect(await child.ended()).toBe(signal === 'SIGTERM' ? 0 : null)
-  await enter(troupe, role)
+/** At once; then others of their kinds take their places. */
+async function leave(troupe: Troupe, children: readonly Child[], signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  for (const child of children) child.signal(signal)
+  for (const child of children) expect(await child.ended()).toBe(signal === 'SIGTERM' ? 0 : null)
+  const roles = children.map((child) => troupe.living.get(child) ?? 'keeper')
+  for (const child of children) troupe.living.delete(child)
+  await Promise.all(roles.map((role) => enter(troupe, role)))
+}
+
+/** Mostly one; the hub with another one; all. */
+function drawVictims(troupe: Troupe): readonly Child[] {
+  const how = troupe.random.upTo(8)
+  if (how === 0) return [...troupe.living.keys()]
+  if (how <= 2) return [...new Set([troupe.stage.hub(), draw(troupe)])]
+  return [draw(troupe)]
 }
 
 /** Long enough that others give it up. */
@@ -65,9 +81,9 @@ async function freeze({ stage }: Troupe, child: Child): Promise<void> {
   child.signal('SIGCONT')
 }
 
-async function end({ stage, living }: Troupe): Promise<Verdict> {
+async function end({ stage, living, survivor }: Troupe): Promise<Verdict> {
   await stage.ledger.answered(50)
-  const clients = [...living].filter(([, role]) => role === 'client').map(([child]) => child)
+  const clients = [survivor, ...[...living].filter(([, role]) => role === 'client').map(([child]) => child)]
   for (const client of clients) client.tell('finish')
   await Promise.all(clients.map((client) => client.line('finished')))
   const verdict = await judge(stage)
@@ -81,7 +97,7 @@ test(`kills (REPLYTO_CHAOS_SEED=${seed})`, async () => {
   const troupe = await raise(createRandom(seed))
   for (let strike = 0; strike < KILLS; strike++) {
     await troupe.stage.ledger.answered(troupe.random.upTo(60))
-    await leave(troupe, draw(troupe), 'SIGKILL')
+    await leave(troupe, drawVictims(troupe), 'SIGKILL')
   }
   expect((await end(troupe)).unexplained).toEqual([])
 })
@@ -93,7 +109,7 @@ test(`kills, freezes and drains (REPLYTO_CHAOS_SEED=${seed})`, async () => {
     const child = draw(troupe)
     const kind = troupe.random.upTo(3)
     if (kind === 0) await freeze(troupe, child)
-    else await leave(troupe, child, kind === 1 && troupe.living.get(child) === 'worker' ? 'SIGTERM' : 'SIGKILL')
+    else await leave(troupe, [child], kind === 1 && troupe.living.get(child) === 'worker' ? 'SIGTERM' : 'SIGKILL')
   }
   expect((await end(troupe)).unexplained).toEqual([])
 })

@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
  * | `ok <key>`, `error <key> <code> <executed>` | client | its promise settled |
  * | `sending <key>`, `sent <key>`, `unsent <key> <code> <executed>` | client | the same of a send |
  * | `odd <what> …` | both | what must not happen |
+ * | `strike <process> <what>` | test | a signal, or an order |
  */
 export type Note = (...words: readonly (string | number)[]) => void
 
