@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { monotonicMs } from '../protocol/clock.ts'
 import { BrokerError, CallError, ConfigError, messageOf, ReplytoError } from '../protocol/errors.ts'
+import { closeOnce, type Grace } from '../protocol/grace.ts'
 import type { AdapterState, BrokerAdapter, Capabilities } from './adapter.ts'
 import type { BrokerCore, BrokerState, ConnectOptions } from './broker.ts'
 import { resolveConnectOptions } from './connect-options.ts'
@@ -11,7 +12,7 @@ import { within } from './within.ts'
 /** What `connect` and the broker's owner may do besides. */
 export interface OwnedCore extends BrokerCore {
   capabilities(): Capabilities
-  close(options: { readonly graceMs: number }): Promise<void>
+  close(options: { readonly graceMs: number | undefined }): Promise<void>
 }
 
 type Close = (options: { readonly graceMs: number }) => Promise<void>
@@ -31,7 +32,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   /** Why no call can be made now. */
   let refusal: ReplytoError | undefined
   let isStopping = false
-  let closing: Promise<void> | undefined
+  const close = closeOnce(GRACE_MS, closeAll)
   const gate = createGate<BrokerAdapter>()
   const processId = `p${randomBytes(8).toString('hex')}`
   /** Clients and workers stay until they are closed, whatever their broker's sockets do. */
@@ -82,10 +83,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
         )
       return connected.capabilities
     },
-    close(options) {
-      closing ??= closeAll(options)
-      return closing
-    },
+    close: ({ graceMs }) => close(graceMs),
   }
   return core
 
@@ -155,10 +153,9 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   }
 
   /** Workers first: their handlers' nested calls still need the clients. */
-  async function closeAll({ graceMs }: { readonly graceMs: number }): Promise<void> {
-    const endsAt = monotonicMs() + graceMs
-    await endUsers('worker', graceMs)
-    await endUsers('client', Math.max(0, endsAt - monotonicMs()))
+  async function closeAll(grace: Grace): Promise<void> {
+    await endUsers('worker', grace)
+    await endUsers('client', grace)
     isStopping = true
     connected = undefined
     refusal = undefined
@@ -171,8 +168,14 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
     log.close()
   }
 
-  async function endUsers(role: 'worker' | 'client', graceMs: number): Promise<void> {
-    const ends = await Promise.allSettled(Array.from(users[role], async (close) => close({ graceMs })))
+  async function endUsers(role: 'worker' | 'client', grace: Grace): Promise<void> {
+    const closeEach = (): Promise<PromiseSettledResult<void>[]> => {
+      const { remainingMs: graceMs } = grace
+      return Promise.allSettled(Array.from(users[role], async (closeUser) => closeUser({ graceMs })))
+    }
+    const stop = grace.onShortened(() => void closeEach())
+    const ends = await closeEach()
+    stop()
     for (const end of ends) {
       if (end.status === 'rejected')
         log.write('error', 'CLOSE', `a ${role} did not close: ${messageOf(end.reason)}`, role)
@@ -193,6 +196,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   }
 }
 
+const GRACE_MS = 20_000
 const STOP_MS = 5_000
 /** A broker that is back sooner is not worth a line: an embedded hub moves whenever its process ends. */
 const SHORT_ABSENCE_MS = 1_000

@@ -31,7 +31,7 @@ export interface Broker extends AsyncDisposable {
   readonly state: BrokerState
   /** Returns the function that ends the listening. */
   onState(listener: (state: BrokerState) => void): () => void
-  /** Drains the workers that use it, then the clients, then disconnects. */
+  /** Drains the workers that use it, then the clients, then disconnects. A shorter `graceMs` given later shortens it. */
   close(options?: { readonly graceMs?: number | undefined }): Promise<void>
   /** For clients and workers of any copy of the package. */
   readonly '~core': BrokerCore

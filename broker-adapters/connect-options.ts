@@ -46,8 +46,8 @@ export function refuseConnectOptions(who: 'client' | 'worker', options: ConnectO
   }
 }
 
-export function resolveGraceMs(graceMs: number | undefined): number {
-  return wholeNumber('graceMs', graceMs ?? 20_000, 0)
+export function checkedGraceMs(graceMs: number | undefined): number | undefined {
+  return graceMs === undefined ? undefined : wholeNumber('graceMs', graceMs, 0)
 }
 
 function wholeNumber(name: string, value: unknown, min: number): number {

@@ -1,6 +1,6 @@
 import type { Broker, ConnectOptions } from './broker.ts'
 import { createBrokerCore, type OwnedCore } from './broker-core.ts'
-import { assertConnectOptions, resolveGraceMs } from './connect-options.ts'
+import { assertConnectOptions, checkedGraceMs } from './connect-options.ts'
 import { readTarget, type TargetOption } from './target.ts'
 
 /**
@@ -30,7 +30,7 @@ export function openBroker(target?: TargetOption, options: ConnectOptions = {}):
 
 function brokerOf(core: OwnedCore): Broker {
   const close = async ({ graceMs }: { readonly graceMs?: number | undefined } = {}): Promise<void> =>
-    core.close({ graceMs: resolveGraceMs(graceMs) })
+    core.close({ graceMs: checkedGraceMs(graceMs) })
   return {
     url: core.url,
     get capabilities() {

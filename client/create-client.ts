@@ -4,9 +4,9 @@ import { openBroker } from '../broker-adapters/connect.ts'
 import { refuseConnectOptions } from '../broker-adapters/connect-options.ts'
 import { within } from '../broker-adapters/within.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { createCounters } from '../protocol/counters.ts'
 import { BrokerError, CallError, type ReplytoError } from '../protocol/errors.ts'
+import { closeOnce, type Grace } from '../protocol/grace.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
 import { createCaller } from './caller.ts'
 import { cancelledEnd, detailsOf, failed, type CallState } from './call-state.ts'
@@ -48,7 +48,7 @@ export function createClient(
   const wheel = createTimerWheel()
   const watch = createQueueWatch(core)
   let closed: CallError | undefined
-  let closing: Promise<void> | undefined
+  const close = closeOnce(CLIENT_DEFAULTS.graceMs, closeAll)
 
   const pending = createPendingCalls({
     wheel,
@@ -77,7 +77,7 @@ export function createClient(
     },
     onSettled,
   })
-  const ends = [core.attach('client', (grace) => close(grace)), core.onRefused(onRefused)]
+  const ends = [core.attach('client', ({ graceMs }) => close(graceMs)), core.onRefused(onRefused)]
 
   return {
     service(service, stubOptions = {}) {
@@ -96,8 +96,8 @@ export function createClient(
       const late = `${core.url} could not be reached within ${waitMs} ms`
       await within(becomeReady(waitMs), waitMs, () => new BrokerError('BROKER_UNAVAILABLE', late))
     },
-    close: async ({ graceMs } = {}) => close({ graceMs: resolveWait('graceMs', graceMs) ?? CLIENT_DEFAULTS.graceMs }),
-    [Symbol.asyncDispose]: () => close({ graceMs: CLIENT_DEFAULTS.graceMs }),
+    close: async ({ graceMs } = {}) => close(resolveWait('graceMs', graceMs)),
+    [Symbol.asyncDispose]: () => close(),
   }
 
   async function becomeReady(timeoutMs: number): Promise<void> {
@@ -142,16 +142,10 @@ export function createClient(
     for (const state of pending.all()) state.settle(failed(refusalFor(state, refusal)))
   }
 
-  function close(options: { readonly graceMs: number }): Promise<void> {
-    closing ??= closeAll(options)
-    return closing
-  }
-
   /** Order: no new calls; those under way end or are ended; the inbox goes; the broker last, if it is ours. */
-  async function closeAll({ graceMs }: { readonly graceMs: number }): Promise<void> {
-    const endsAt = monotonicMs() + graceMs
+  async function closeAll(grace: Grace): Promise<void> {
     closed = new CallError('CLOSED', 'the client was closed')
-    await emptyWithin(graceMs)
+    await grace.isEnoughFor(pending.whenEmpty())
     for (const state of pending.all())
       state.settle(failed(new CallError('CLOSED', 'the client was closed', detailsOf(state))))
     await inbox.close()
@@ -159,17 +153,7 @@ export function createClient(
     cancels.close()
     wheel.close()
     for (const end of ends) end()
-    if (!isShared) await broker.close({ graceMs: Math.max(0, Math.round(endsAt - monotonicMs())) })
-  }
-
-  function emptyWithin(graceMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, graceMs)
-      void pending.whenEmpty().then(() => {
-        clearTimeout(timer)
-        resolve()
-      })
-    })
+    if (!isShared) await broker.close({ graceMs: grace.remainingMs })
   }
 }
 

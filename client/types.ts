@@ -135,7 +135,11 @@ export interface Client extends AsyncDisposable {
   readonly counters: Counters
   /** Resolves when a call would be published at once. Rejects with BROKER_UNAVAILABLE after `timeoutMs`. @default connectTimeoutMs */
   ready(options?: { readonly timeoutMs?: number | undefined }): Promise<void>
-  /** Takes no more calls, waits for those under way, then rejects the rest with CLOSED. @default { graceMs: 20_000 } */
+  /**
+   * Takes no more calls, waits for those under way, then rejects the rest with CLOSED. Closing again waits for the same; a
+   * shorter `graceMs` given then shortens it.
+   * @default { graceMs: 20_000 }
+   */
   close(options?: { readonly graceMs?: number | undefined }): Promise<void>
 }
 

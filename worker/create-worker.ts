@@ -6,13 +6,20 @@ import { assertService, queueOf } from '../contract/service-facts.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { createCounters } from '../protocol/counters.ts'
 import { ConfigError, messageOf } from '../protocol/errors.ts'
+import { closeOnce, type Grace } from '../protocol/grace.ts'
 import { queueName } from '../protocol/queue-names.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
 import { collectHandlers } from './handlers.ts'
 import { createHeldCalls } from './held-calls.ts'
 import { createLimiter } from './limiter.ts'
 import { createEnd } from './end.ts'
-import { resolveGraceMs, resolveServeOptions, resolveWorkerOptions, type ResolvedWorkerOptions } from './options.ts'
+import {
+  checkedGraceMs,
+  resolveServeOptions,
+  resolveWorkerOptions,
+  WORKER_DEFAULTS,
+  type ResolvedWorkerOptions,
+} from './options.ts'
 import type { ServedQueue } from './served-queue.ts'
 import { createServing, type Serving } from './serving.ts'
 import { listenForStop } from './stop-signals.ts'
@@ -53,13 +60,14 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
   const end = createEnd()
   let serving: Serving | undefined
   let starting: Promise<Worker> | undefined
-  let closing: Promise<void> | undefined
+  let isClosing = false
+  const closeWithin = closeOnce(WORKER_DEFAULTS.graceMs, close)
   const detach = core.attach('worker', ({ graceMs }) => closeWithin(graceMs))
 
   const worker: Worker = {
     serve(service, handlers, serveOptions = {}) {
       assertService(service)
-      if (starting !== undefined || closing !== undefined)
+      if (starting !== undefined || isClosing)
         throw new ConfigError(`serve('${service.name}', …) comes after start(): serve everything first`)
       const ref = queueOf(service, options.group)
       const name = queueName(core.namespace, ref)
@@ -85,8 +93,8 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
     counters: counters.counts,
     health,
     // Not async: wrong options are told at once, and every caller gets the same promise.
-    close: ({ graceMs } = {}) => closeWithin(resolveGraceMs(graceMs)),
-    [Symbol.asyncDispose]: () => closeWithin(resolveGraceMs(undefined)),
+    close: ({ graceMs } = {}) => closeWithin(checkedGraceMs(graceMs)),
+    [Symbol.asyncDispose]: () => closeWithin(),
   }
   return worker
 
@@ -94,7 +102,7 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
     const started = open()
     // Who ignores the promise still finds the reason.
     started.catch((error: unknown) => {
-      if (closing === undefined) core.log('error', 'WORKER_START', `the worker did not start: ${messageOf(error)}`)
+      if (!isClosing) core.log('error', 'WORKER_START', `the worker did not start: ${messageOf(error)}`)
     })
     return started
   }
@@ -127,28 +135,24 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
   }
 
   async function run(): Promise<void> {
-    const stopListening = listenForStop(() => void closeWithin(resolveGraceMs(undefined)))
+    const stopListening = listenForStop(() => void closeWithin())
     try {
       await worker.start()
       await end.closed
     } catch (error) {
-      const wasAsked = closing !== undefined
+      if (isClosing) return await closeWithin()
       await closeWithin(0)
-      if (!wasAsked) throw error
+      throw error
     } finally {
       stopListening()
     }
   }
 
-  function closeWithin(graceMs: number): Promise<void> {
-    closing ??= close(graceMs)
-    return closing
-  }
-
   /** The loops first, then the shared parts, then, if it is ours, the broker. */
-  async function close(graceMs: number): Promise<void> {
+  async function close(grace: Grace): Promise<void> {
+    isClosing = true
     end.begin()
-    await serving?.drain({ graceMs })
+    await serving?.drain(grace)
     wheel.close()
     detach()
     if (isOwned) await closeBroker()
@@ -188,7 +192,7 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
 
   function stateNow(): WorkerHealth['state'] {
     if (end.isComplete) return 'closed'
-    if (closing !== undefined) return 'draining'
+    if (isClosing) return 'draining'
     if (serving === undefined || !isConsumingAll(serving)) return 'starting'
     if (core.state === 'blocked' || serving.isStuck) return 'blocked'
     return core.state === 'up' ? 'consuming' : 'starting'

@@ -83,8 +83,8 @@ export function resolveServeOptions(service: Service, options: ServeOptions): Re
 }
 
 /** @throws ConfigError if it is no whole number from 0 on. */
-export function resolveGraceMs(graceMs: number | undefined): number {
-  return wholeNumber('graceMs', graceMs, 0, MAX_MS) ?? WORKER_DEFAULTS.graceMs
+export function checkedGraceMs(graceMs: number | undefined): number | undefined {
+  return wholeNumber('graceMs', graceMs, 0, MAX_MS)
 }
 
 function named(what: string, name: string): string {

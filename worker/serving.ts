@@ -1,6 +1,7 @@
 import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { monotonicMs } from '../protocol/clock.ts'
+import { createGrace, type Grace } from '../protocol/grace.ts'
 import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import { createDeliveryLoop } from './delivery-loop.ts'
 import { createDispatcher } from './dispatch.ts'
@@ -18,8 +19,8 @@ export interface Serving {
   start(): Promise<void>
   isConsuming(queue: ServedQueue): boolean
   readonly isStuck: boolean
-  /** Never rejects; takes at most `graceMs` and a second. */
-  drain(options: { readonly graceMs: number }): Promise<void>
+  /** Never rejects; takes at most the grace and a second. */
+  drain(grace: Grace): Promise<void>
 }
 
 export interface ServingOptions {
@@ -67,25 +68,15 @@ export function createServing(given: ServingOptions): Serving {
    * nested calls still work · their replies are stored · their deliveries are acked. When the grace is over, signals abort; a
    * second later what still runs is given to others. Then listeners go.
    */
-  async function drain({ graceMs }: { readonly graceMs: number }): Promise<void> {
+  async function drain(grace: Grace): Promise<void> {
     const stopped = Promise.all(loops.map((loop) => loop.stop()))
     dispatcher.stopBeginning(queues)
     const allSettled = stopped.then(() => Promise.all(queues.map((queue) => queue.calls.whenEmpty())))
-    if (!(await endsWithin(allSettled, graceMs))) {
+    if (!(await grace.isEnoughFor(allSettled))) {
       dispatcher.abortRunning(queues)
-      if (!(await endsWithin(allSettled, OVERRUN_GRACE_MS))) dispatcher.abandonRunning(queues)
+      if (!(await createGrace(OVERRUN_GRACE_MS).isEnoughFor(allSettled))) dispatcher.abandonRunning(queues)
     }
     outbox.close()
     for (const loop of loops) loop.close()
   }
-}
-
-async function endsWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, ms, false)
-  })
-  const isDone = await Promise.race([work.then(() => true), late])
-  clearTimeout(timer)
-  return isDone
 }

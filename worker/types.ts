@@ -75,6 +75,7 @@ export interface Worker extends AsyncDisposable {
   health(): WorkerHealth
   /**
    * Takes nothing more, waits until what runs has ended and is answered, then leaves the broker; one made from a URL is closed.
+   * Closing again waits for the same; a shorter `graceMs` given then shortens it.
    * @default { graceMs: 20_000 }
    */
   close(options?: { readonly graceMs?: number | undefined }): Promise<void>

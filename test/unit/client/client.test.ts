@@ -238,6 +238,20 @@ test('close rejects what is under way after its grace and everything later', asy
   await broker.close()
 })
 
+test('closing again with less grace shortens it; without any it only waits for the same', async () => {
+  const broker = await freshBroker()
+  const client = createClient(broker)
+  const waiting = client
+    .service(echo)
+    .say('x')
+    .catch((e: unknown) => e)
+  const first = client.close({ graceMs: 600_000 })
+  const second = client[Symbol.asyncDispose]()
+  await client.close({ graceMs: 10 })
+  expect(await waiting).toMatchObject({ code: 'CLOSED', executed: 'unknown' })
+  await Promise.all([first, second, broker.close()])
+})
+
 test('failFast turns waiting into an error', async () => {
   const broker = await freshBroker()
   const client = createClient(broker, { failFast: true })

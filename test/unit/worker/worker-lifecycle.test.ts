@@ -160,7 +160,7 @@ describe('close', () => {
     await begun.promise
     const second = stub.echo('b')
     const closing = worker.close()
-    expect(worker.close({ graceMs: 1 })).toBe(closing)
+    expect(worker.close()).toBe(closing)
     gate.resolve()
     expect(await first).toBe('a!')
     await closing
@@ -209,6 +209,29 @@ describe('close', () => {
     expect([stubborn, polite].map(({ settlements }) => settlements)).toEqual([['release'], ['release']])
     expect(run.worker.health()).toMatchObject({ state: 'closed', queues: [{ running: 1, held: 0 }] })
     await run.broker.close()
+  })
+
+  it.each(['the worker', 'its broker'])('is shortened when %s is closed again with less grace', async (who) => {
+    const { broker } = await testBroker()
+    const begun = deferred()
+    const worker = createWorker(broker).serve(svc, {
+      ...handlers,
+      slow: (_text, ctx) => {
+        begun.resolve()
+        return new Promise((_, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason)))
+      },
+    })
+    await worker.start()
+    const client = createClient(broker)
+    const call = client.service(svc).slow.start('x')
+    await begun.promise
+    const closing = who === 'the worker' ? worker.close({ graceMs: 600_000 }) : broker.close({ graceMs: 600_000 })
+    await (who === 'the worker' ? worker.close({ graceMs: 0 }) : broker.close({ graceMs: 0 }))
+    await closing
+    expect(worker.counters).toEqual({ released: 1 })
+    expect(worker.health().state).toBe('closed')
+    await Promise.all([client.close({ graceMs: 0 }), broker.close({ graceMs: 0 })])
+    expect(await call.outcome()).toMatchObject({ error: { code: 'CLOSED' } })
   })
 
   it('closes a broker of its own, which gives what still runs to others', async () => {
