@@ -2,6 +2,7 @@ import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { encodeCancel } from '../protocol/cancel-message.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { messageOf } from '../protocol/errors.ts'
+import { createGrace } from '../protocol/grace.ts'
 import { cancelTopic, helloTopic } from '../protocol/queue-names.ts'
 import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import { cancelledEnd, executedOf, type CallState, type CallTarget } from './call-state.ts'
@@ -12,6 +13,8 @@ export interface Cancels {
   cancel(state: CallState, options: { readonly reason: string; readonly cause?: unknown }): void
   /** The call has ended by itself; workers that hold it or run it need not go on. */
   forget(state: CallState): void
+  /** The same for all that the closing client leaves: resolves when it is said, or could not be soon. Never rejects. */
+  forgetAll(states: readonly CallState[]): Promise<void>
   close(): void
 }
 
@@ -23,6 +26,8 @@ export interface CancelsOptions {
 }
 
 const PROOF_MS = 250
+/** Best effort: how long a client that closes waits to have said it. */
+const FAREWELL_MS = 1_000
 /** A reason is for people, and stands in the error. */
 const MAX_REASON = 500
 
@@ -47,6 +52,13 @@ export function createCancels({ core, wheel, giveUp }: CancelsOptions): Cancels 
 
     forget(state) {
       if (executedOf(state) === 'unknown') void withdraw(state)
+    },
+
+    async forgetAll(states) {
+      const unproven = states.filter((state) => executedOf(state) === 'unknown')
+      if (unproven.length === 0 || core.state === 'down' || core.state === 'closed') return
+      await createGrace(FAREWELL_MS).isEnoughFor(Promise.all(unproven.map(withdraw)))
+      for (const queue of queues.values()) sayFresh(queue)
     },
 
     close() {
@@ -75,7 +87,15 @@ export function createCancels({ core, wheel, giveUp }: CancelsOptions): Cancels 
     queue.live.set(id, deadline)
     if (queue.live.size >= queue.pruneAt) prune(queue)
     queue.fresh.push(id)
-    if (queue.fresh.length === 1) setImmediate(() => broadcast(queue, queue.fresh.splice(0)))
+    if (queue.fresh.length === 1) setImmediate(sayFresh, queue)
+  }
+
+  function sayFresh(queue: CancelledQueue): void {
+    try {
+      broadcast(queue, queue.fresh.splice(0))
+    } catch (error) {
+      core.log('debug', 'CANCEL', `workers are not told of cancels: ${messageOf(error)}`)
+    }
   }
 
   function queueOf(target: CallTarget): CancelledQueue {

@@ -142,12 +142,13 @@ export function createClient(
     for (const state of pending.all()) state.settle(failed(refusalFor(state, refusal)))
   }
 
-  /** Order: no new calls; those under way end or are ended; the inbox goes; the broker last, if it is ours. */
+  /** Order: no new calls; those under way end or are ended, and workers told; the inbox goes; the broker last, if it is ours. */
   async function closeAll(grace: Grace): Promise<void> {
     closed = new CallError('CLOSED', 'the client was closed')
     await grace.isEnoughFor(pending.whenEmpty())
-    for (const state of pending.all())
-      state.settle(failed(new CallError('CLOSED', 'the client was closed', detailsOf(state))))
+    const left = pending.all()
+    for (const state of left) state.settle(failed(new CallError('CLOSED', 'the client was closed', detailsOf(state))))
+    await cancels.forgetAll(left.filter(({ kind }) => kind === 'call'))
     await inbox.close()
     outbox.close()
     cancels.close()

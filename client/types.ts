@@ -136,7 +136,7 @@ export interface Client extends AsyncDisposable {
   /** Resolves when a call would be published at once. Rejects with BROKER_UNAVAILABLE after `timeoutMs`. @default connectTimeoutMs */
   ready(options?: { readonly timeoutMs?: number | undefined }): Promise<void>
   /**
-   * Takes no more calls, waits for those under way, then rejects the rest with CLOSED. Closing again waits for the same; a
+   * Takes no more calls, waits for those under way, then rejects the rest with CLOSED and tells workers. Closing again waits for the same; a
    * shorter `graceMs` given then shortens it.
    * @default { graceMs: 20_000 }
    */

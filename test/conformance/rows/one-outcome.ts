@@ -49,6 +49,24 @@ claim('closing the client ends what is left', async (t) => {
   expect([late.code, late.executed]).toEqual(['CLOSED', 'no'])
 })
 
+claim('what a closing client leaves is cancelled at the worker', async (t) => {
+  let reason: unknown
+  await t.serve(probe, {
+    note: unused,
+    async work({ key }, ctx) {
+      t.ledger.enter(key)
+      reason = await aborted(ctx.signal)
+    },
+  })
+  const client = t.client()
+  const call = client.service(probe).work.start({ key: 'a' }, { timeoutMs: 600_000 })
+  await eventually(() => t.ledger.runs('a') === 1)
+  await client.close({ graceMs: 0 })
+  expect(await call.outcome()).toMatchObject({ error: { code: 'CLOSED', executed: 'unknown' } })
+  await eventually(() => reason !== undefined)
+  expect(reason).toMatchObject({ code: 'CANCELLED' })
+})
+
 claim('a client that closes waits for what is under way', async (t) => {
   const go = createGate()
   await t.serve(probe, {

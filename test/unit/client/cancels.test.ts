@@ -126,6 +126,39 @@ test('a cancel whose deadline comes before its proof is still a cancel, with the
   expect(await errorOf(call)).toMatchObject({ code: 'CANCELLED', cause, executed: 'unknown' })
 })
 
+test('what close leaves is cancelled at the workers before the inbox closes: calls that may run, no sends', async () => {
+  const scripted = createScripted()
+  const client = await scriptedClient(scripted)
+  const stub = client.service(echo)
+  const calls = [stub.say.start(1), stub.say.start(2)]
+  await Promise.all(calls.map((call) => call.stored()))
+  scripted.outcome = () => never
+  const send = errorOf(stub.note.send(3))
+  await publishedOf(scripted, 3)
+  await client.close({ graceMs: 0 })
+  expect(scripted.broadcasts.flatMap(({ body }) => parseCancel(body)?.ids)).toEqual(calls.map(({ id }) => id))
+  for (const call of calls) expect(await errorOf(call)).toMatchObject({ code: 'CLOSED', executed: 'unknown' })
+  expect(await send).toMatchObject({ code: 'CLOSED' })
+})
+
+test('a broker that is away, or does not answer, does not hold up close for long', async () => {
+  const away = createScripted()
+  const silent = createScripted({ remove: () => never })
+  for (const [scripted, limitMs] of [
+    [away, 900],
+    [silent, 5000],
+  ] as const) {
+    const client = await scriptedClient(scripted)
+    const call = client.service(echo).say.start(1)
+    await call.stored()
+    if (scripted === away) scripted.say('down')
+    const startedAt = monotonicMs()
+    await client.close({ graceMs: 0 })
+    expect(monotonicMs() - startedAt).toBeLessThan(limitMs)
+    expect(await errorOf(call)).toMatchObject({ code: 'CLOSED' })
+  }
+})
+
 test('workers are told once, and again when one announces itself, until the deadline', async () => {
   let hello = (): void => {}
   const scripted = createScripted({
