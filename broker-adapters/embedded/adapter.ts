@@ -5,7 +5,7 @@ import { queueName } from '../../protocol/queue-names.ts'
 import type { AdapterContext, BrokerAdapter, PublishOutcome, QueueStats } from '../adapter.ts'
 import { createAsk, type Ask } from './ask.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
-import { jsonOfMessage, jsonOfReply } from './envelope.ts'
+import { writeMessage, writeReply } from './envelope.ts'
 import { listLetters, purgeLetters } from './letters.ts'
 import { createLink, type Link } from './link.ts'
 import { createListeners, type Listeners } from './listeners.ts'
@@ -90,10 +90,12 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
     },
     async park(queue, message, { code, reason, attempts }) {
       const name = nameOf(queue)
-      const json = jsonOfMessage(message)
       await current().ask(
         OP.PARK,
-        (writer) => writer.str(name).str(message.id).str(code).str(reason).u32(attempts).envelope(json, message.body),
+        (writer) => {
+          writer.str(name).str(message.id).str(code).str(reason).u32(attempts)
+          writeMessage(writer, message, message.headers)
+        },
         nothing,
       )
     },
@@ -201,7 +203,7 @@ async function publish(
     for (const message of sent) {
       writer.str(message.id).str(message.headers['rt-replay'] ?? '')
       writer.num(message.delayMs ?? 0).num(message.expiresInMs ?? 0)
-      writer.envelope(jsonOfMessage(message), message.body)
+      writeMessage(writer, message, message.headers)
     }
     writer.end()
     link.flushSoon()
@@ -249,10 +251,8 @@ async function reply(
     })
     const writer = link.writer.begin(OP.REPLY).u32(seq).str(address).u32(replies.length)
     for (const one of replies) {
-      writer
-        .str(one.correlationId)
-        .u8(isFinalReply(one.type) ? 1 : 0)
-        .envelope(jsonOfReply(one), one.body)
+      writer.str(one.correlationId).u8(isFinalReply(one.type) ? 1 : 0)
+      writeReply(writer, one)
     }
     writer.end()
     link.flushSoon()

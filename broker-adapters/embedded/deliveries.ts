@@ -1,8 +1,9 @@
 import type { DeadLetterReason, Delivery, Subscription } from '../adapter.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { Ask } from './ask.ts'
-import { decodeMessage, jsonOfMessage } from './envelope.ts'
+import { readMessage, writeMessage } from './envelope.ts'
 import type { Link } from './link.ts'
+import { skipToId } from './records.ts'
 import type { Standing, StandingSet } from './standing.ts'
 import { FLOW, OP, type FrameReader, type FrameWriter } from './wire.ts'
 
@@ -21,16 +22,58 @@ export interface Deliveries {
   stop(): void
 }
 
-interface Held {
+type RetryOptions = Parameters<Delivery['retry']>[0]
+
+interface DeliveryHost {
+  onLost(held: Held): void
+  ack(held: Held): void
+  release(held: Held): void
+  retry(held: Held, delayMs: number, headers: RetryOptions['headers']): Promise<void>
+  deadLetter(held: Held, why: DeadLetterReason): Promise<void>
+}
+
+/** A class, unlike elsewhere: there is one per hand-over, and its methods are then shared, not made anew for each. */
+class Held implements Delivery {
+  /** What was made of it; 'copy': a retry or dead letter that is perhaps still under way. */
+  end: 'ack' | 'release' | 'copy' | undefined = undefined
+  isSettledByReply = false
+  isLost = false
+  onLostListener: (() => void) | undefined = undefined
+  readonly host: DeliveryHost
+  readonly owner: Owner
   readonly sequence: number
   readonly grant: number
   readonly message: Message
-  readonly owner: Owner
-  /** What was made of it; 'copy': a retry or dead letter that is perhaps still under way. */
-  end: 'ack' | 'release' | 'copy' | undefined
-  isSettledByReply: boolean
-  isLost: boolean
-  onLost: (() => void) | undefined
+
+  constructor(host: DeliveryHost, owner: Owner, sequence: number, grant: number, message: Message) {
+    this.host = host
+    this.owner = owner
+    this.sequence = sequence
+    this.grant = grant
+    this.message = message
+  }
+  get redelivered(): boolean {
+    return this.grant > 1
+  }
+  get handBacks(): number {
+    return this.grant - 1
+  }
+  onLost(listener: () => void): void {
+    this.onLostListener = listener
+    this.host.onLost(this)
+  }
+  ack(): void {
+    this.host.ack(this)
+  }
+  release(): void {
+    this.host.release(this)
+  }
+  retry({ delayMs, headers }: RetryOptions): Promise<void> {
+    return this.host.retry(this, delayMs, headers)
+  }
+  deadLetter(why: DeadLetterReason): Promise<void> {
+    return this.host.deadLetter(this, why)
+  }
 }
 
 interface Owner {
@@ -87,8 +130,7 @@ export function createDeliveries(options: {
     if (held.isLost) return
     held.isLost = true
     forget(held)
-    const listener = held.onLost
-    if (listener !== undefined) guard('onLost', listener)
+    host.onLost(held)
   }
   function doubt(tag: Tag): void {
     const now = Date.now()
@@ -128,11 +170,11 @@ export function createDeliveries(options: {
       return ask(OP.DEAD_LETTER, write, () => undefined)
     }
     // Its reply has settled it, so the hub has no copy any more; this process has.
-    const json = jsonOfMessage(message)
     await ask(
       OP.PARK,
       (writer) => {
-        writer.str(owner.queue).str(message.id).str(code).str(reason).u32(attempts).envelope(json, message.body)
+        writer.str(owner.queue).str(message.id).str(code).str(reason).u32(attempts)
+        writeMessage(writer, message, message.headers)
       },
       () => undefined,
     )
@@ -162,42 +204,37 @@ export function createDeliveries(options: {
     link.flushSoon()
   }
 
-  function deliveryOf(held: Held): Delivery {
-    const { message, grant } = held
-    return {
-      message,
-      redelivered: grant > 1,
-      handBacks: grant - 1,
-      get isLost() {
-        return held.isLost
-      },
-      onLost(listener) {
-        held.onLost = listener
-        if (held.isLost) guard('onLost', listener)
-      },
-      ack() {
-        if (!settle(held, 'ack')) return
-        doubt(held)
-        if (!link.isConnected) return
-        acks.push(held)
-        link.flushSoon()
-      },
-      release() {
-        if (!settle(held, 'release') || !link.isConnected) return
-        releases.push(held)
-        link.flushSoon()
-      },
-      retry: ({ delayMs, headers }) =>
-        settleBy(held, () => {
-          const json = jsonOfMessage(message, { ...message.headers, ...headers })
-          return ask(
-            OP.RETRY,
-            (writer) => writer.num(held.sequence).u32(grant).num(delayMs).envelope(json, message.body),
-            () => undefined,
-          )
-        }),
-      deadLetter: (why) => settleBy(held, () => bury(held, why)),
-    }
+  /** What the deliveries of this process share; each of them is only what it holds. */
+  const host: DeliveryHost = {
+    onLost: (held) => {
+      const listener = held.onLostListener
+      if (held.isLost && listener !== undefined) guard('onLost', listener)
+    },
+    ack(held) {
+      if (!settle(held, 'ack')) return
+      doubt(held)
+      if (!link.isConnected) return
+      acks.push(held)
+      link.flushLater()
+    },
+    release(held) {
+      if (!settle(held, 'release') || !link.isConnected) return
+      releases.push(held)
+      link.flushSoon()
+    },
+    retry: (held, delayMs, headers) =>
+      settleBy(held, () => {
+        const { message, sequence, grant } = held
+        return ask(
+          OP.RETRY,
+          (writer) => {
+            writer.num(sequence).u32(grant).num(delayMs)
+            writeMessage(writer, message, { ...message.headers, ...headers })
+          },
+          () => undefined,
+        )
+      }),
+    deadLetter: (held, why) => settleBy(held, () => bury(held, why)),
   }
   function subscriptionOf(owner: Owner): Subscription {
     const flow = (wanted: Owner['flow']): void => {
@@ -230,24 +267,15 @@ export function createDeliveries(options: {
       const owner = owners.get(fields.u32())
       const sequence = fields.num()
       const grant = fields.u32()
-      const message = decodeMessage(fields.str(), fields.copy())
+      const message = readHandedOut(fields)
       if (owner === undefined || owner.flow === FLOW.stop) {
         link.writer.begin(OP.RELEASE).u32(1).num(sequence).u32(grant).end()
         return link.flushSoon()
       }
-      const held: Held = {
-        sequence,
-        grant,
-        message,
-        owner,
-        end: undefined,
-        isSettledByReply: false,
-        isLost: false,
-        onLost: undefined,
-      }
+      const held = new Held(host, owner, sequence, grant, message)
       owner.held.set(sequence, held)
       heldById.set(message.id, held)
-      guard('onDelivery', () => owner.onDelivery(deliveryOf(held)))
+      guard('onDelivery', () => owner.onDelivery(held))
     },
     onSettledByReply(id) {
       const held = heldById.get(id)
@@ -276,6 +304,15 @@ export function createDeliveries(options: {
       for (const resolve of waiting.splice(0)) resolve()
     },
   }
+}
+
+/** A record of records.ts, which is the message as it is stored. */
+function readHandedOut(fields: FrameReader): Message {
+  fields.u32()
+  skipToId(fields)
+  const id = fields.str()
+  fields.str()
+  return readMessage(id, fields)
 }
 
 function writeTags(writer: FrameWriter, op: number, tags: readonly Tag[]): void {

@@ -1,65 +1,130 @@
-import type { Message, Reply, ReplyType } from '../../protocol/message.ts'
+import { HEADER } from '../../protocol/headers.ts'
+import type { Message, Reply } from '../../protocol/message.ts'
+import type { FrameReader, FrameWriter } from './wire.ts'
 
 /*
- * An envelope, as it is stored and sent: u32 bytes of JSON · JSON · body.
+ * An envelope, as it is stored and sent; the fields are those of wire.ts:
+ *
+ *     envelope = u8 type, with marks · [str replyTo] · str contentType · [str contentEncoding] · size n · n × header · bytes body
+ *     header   = u8 number of its name · str value, or for other names: u8 255 · str name · str value
+ *
  * The id travels beside it, because the hub needs it.
  */
-interface RequestJson {
-  readonly t: Message['type']
-  readonly r?: string
-  readonly c: string
-  readonly e?: string
-  readonly h: Record<string, string>
-}
-interface ReplyJson {
-  readonly t: ReplyType
-  readonly c: string
-  readonly e?: string
-  readonly h: Record<string, string>
+type Headers = Readonly<Record<string, string>>
+
+/** By number, which is stored: new ones are put at the end. */
+const MESSAGE_TYPES: readonly Message['type'][] = ['call', 'send', 'stream']
+const REPLY_TYPES: readonly Reply['type'][] = ['result', 'error', 'progress', 'chunk', 'end']
+const NAMES: readonly string[] = [
+  HEADER.version,
+  HEADER.service,
+  HEADER.method,
+  HEADER.contractVersion,
+  HEADER.caller,
+  HEADER.host,
+  HEADER.deadline,
+  HEADER.sent,
+  HEADER.depth,
+  HEADER.attempt,
+  HEADER.ran,
+  HEADER.resent,
+  HEADER.history,
+  HEADER.worker,
+  HEADER.sequence,
+]
+const NUMBERS: ReadonlyMap<string, number> = new Map(NAMES.map((name, number) => [name, number]))
+const OTHER_NAME = 255
+
+/** Beside the number of the type: which of the optional texts there are. */
+const MARK = { type: 0x0f, replyTo: 0x10, contentEncoding: 0x20 } as const
+
+/** As one `bytes`. */
+export function writeMessage(writer: FrameWriter, message: Message, headers: Headers): void {
+  const { type, replyTo, contentType, contentEncoding, body } = message
+  writer.beginBytes()
+  writer.u8(MESSAGE_TYPES.indexOf(type) | marks(replyTo, contentEncoding))
+  if (replyTo !== undefined) writer.str(replyTo)
+  writeRest(writer, contentType, contentEncoding, headers, body)
+  writer.endBytes()
 }
 
-const LENGTH_BYTES = 4
-
-export function jsonOfMessage(message: Message, headers: Readonly<Record<string, string>> = message.headers): string {
-  const { type: t, replyTo: r, contentType: c, contentEncoding: e } = message
-  return JSON.stringify({ t, r, c, e, h: headers })
+/** As one `bytes`. */
+export function writeReply(writer: FrameWriter, { type, contentType, contentEncoding, headers, body }: Reply): void {
+  writer.beginBytes()
+  writer.u8(REPLY_TYPES.indexOf(type) | marks(undefined, contentEncoding))
+  writeRest(writer, contentType, contentEncoding, headers, body)
+  writer.endBytes()
 }
 
-export function jsonOfReply({ type: t, contentType: c, contentEncoding: e, headers: h }: Reply): string {
-  return JSON.stringify({ t, c, e, h })
+function marks(replyTo: string | undefined, contentEncoding: string | undefined): number {
+  return (replyTo === undefined ? 0 : MARK.replyTo) | (contentEncoding === undefined ? 0 : MARK.contentEncoding)
 }
 
-/** Takes the blob over: the body is a view into it. */
-export function decodeMessage(id: string, blob: Buffer): Message {
-  const [json, body] = split(blob)
-  const parsed = JSON.parse(json) as RequestJson // written by jsonOfMessage of this version, see `format`
+function writeRest(
+  writer: FrameWriter,
+  contentType: string,
+  contentEncoding: string | undefined,
+  headers: Headers,
+  body: Uint8Array,
+): void {
+  writer.str(contentType)
+  if (contentEncoding !== undefined) writer.str(contentEncoding)
+  const names = Object.keys(headers)
+  writer.size(names.length)
+  for (const name of names) {
+    const number = NUMBERS.get(name)
+    if (number === undefined) writer.u8(OTHER_NAME).str(name)
+    else writer.u8(number)
+    writer.str(headers[name] ?? '')
+  }
+  writer.bytes(body)
+}
+
+/** The envelope that `bytes` hold, of which the size is next. */
+export function readMessageBytes(id: string, fields: FrameReader): Message {
+  fields.u32()
+  return readMessage(id, fields)
+}
+
+export function readMessage(id: string, fields: FrameReader): Message {
+  const first = fields.u8()
   return {
     id,
-    type: parsed.t,
-    replyTo: parsed.r,
-    contentType: parsed.c,
-    contentEncoding: parsed.e,
-    headers: parsed.h,
-    body,
+    type: typeOf(MESSAGE_TYPES, first),
+    replyTo: (first & MARK.replyTo) === 0 ? undefined : fields.str(),
+    contentType: fields.str(),
+    contentEncoding: (first & MARK.contentEncoding) === 0 ? undefined : fields.str(),
+    headers: readHeaders(fields),
+    body: fields.body(),
   }
 }
 
-/** Takes the blob over: the body is a view into it. */
-export function decodeReply(correlationId: string, blob: Buffer): Reply {
-  const [json, body] = split(blob)
-  const parsed = JSON.parse(json) as ReplyJson // written by jsonOfReply of this version, see `format`
+/** As one `bytes`. */
+export function readReply(correlationId: string, fields: FrameReader): Reply {
+  fields.u32()
+  const first = fields.u8()
   return {
     correlationId,
-    type: parsed.t,
-    contentType: parsed.c,
-    contentEncoding: parsed.e,
-    headers: parsed.h,
-    body,
+    type: typeOf(REPLY_TYPES, first),
+    contentType: fields.str(),
+    contentEncoding: (first & MARK.contentEncoding) === 0 ? undefined : fields.str(),
+    headers: readHeaders(fields),
+    body: fields.body(),
   }
 }
 
-function split(blob: Buffer): [string, Uint8Array] {
-  const bodyAt = LENGTH_BYTES + blob.readUInt32BE(0)
-  const body = new Uint8Array(blob.buffer, blob.byteOffset + bodyAt, blob.length - bodyAt)
-  return [blob.toString('utf8', LENGTH_BYTES, bodyAt), body]
+function readHeaders(fields: FrameReader): Headers {
+  const headers: Record<string, string> = {}
+  for (let left = fields.size(); left > 0; left--) {
+    const number = fields.u8()
+    const name = NAMES[number] ?? fields.str()
+    headers[name] = fields.str()
+  }
+  return headers
+}
+
+function typeOf<Type>(types: readonly Type[], first: number): Type {
+  const type = types[first & MARK.type]
+  if (type === undefined) throw new RangeError(`an envelope of type ${first}`)
+  return type
 }

@@ -58,7 +58,7 @@ export function createHubConnection(socket: Socket, options: HubConnectionOption
       return isClosed
     },
     flush() {
-      if (writer.size === 0) return
+      if (writer.pendingBytes === 0) return
       const pieces = writer.take()
       if (isClosed) return
       for (const piece of pieces) socket.write(piece)

@@ -1,10 +1,10 @@
 import type { LetterFilter } from '../adapter.ts'
-import { decodeMessage } from './envelope.ts'
+import { readMessage } from './envelope.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { HubQueue, Letter } from './hub-queue.ts'
 import { decodeLetterRecord, encodeLetterRecord, type LetterJson } from './records.ts'
 import type { Store } from './store.ts'
-import type { FrameWriter } from './wire.ts'
+import { fieldsOf, type FrameWriter } from './wire.ts'
 
 /** The dead letters of all queues. */
 export interface HubLetters {
@@ -41,7 +41,7 @@ export function createHubLetters(options: {
     if (filter.method === undefined) return true
     const record = store.read('letters', letter.sequence)
     if (record === undefined) return false
-    return decodeMessage(letter.id, decodeLetterRecord(record).blob).headers['rt-method'] === filter.method
+    return readMessage(letter.id, fieldsOf(decodeLetterRecord(record).blob)).headers['rt-method'] === filter.method
   }
 
   return {

@@ -3,7 +3,7 @@ import type { GroupCommit } from './group-commit.ts'
 import type { HubConnection } from './hub-connection.ts'
 import { createHubQueue, type Entry, type HubQueue, type HubSubscription } from './hub-queue.ts'
 import type { Journal } from './journal.ts'
-import { blobOfMessage, encodeMessageRecord, keyOf, type MessageRecord } from './records.ts'
+import { encodeMessageRecord, keyOf, type MessageRecord } from './records.ts'
 import type { Store } from './store.ts'
 import { OP } from './wire.ts'
 
@@ -30,6 +30,7 @@ export interface HubMessages {
   markDirty(queue: HubQueue): void
   /** Hands out what can be; true: something was written to connections. */
   handOut(): boolean
+  /** Whether there may be something to hand out. */
   hasDirty(): boolean
   /** Moves what is due; when to come again. */
   releaseDue(now: number): number | undefined
@@ -159,8 +160,7 @@ export function createHubMessages(options: {
       .u32(subscription.number)
       .num(entry.sequence)
       .u32(entry.grants)
-      .str(entry.id)
-      .bytes(blobOfMessage(record))
+      .bytes(record)
       .end()
     options.markWritten(connection)
   }
@@ -203,7 +203,7 @@ export function createHubMessages(options: {
         if (queue.finished.has(keyOf(fields.id, fields.generation), now())) return undefined
       }
       const sequence = options.nextSequence()
-      const record = encodeMessageRecord({ queue: queue.number, ...fields }, fields.blob)
+      const record = encodeMessageRecord(queue.number, fields, fields.blob)
       commit.put('messages', sequence, record)
       return remember(queue, sequence, record, fields)
     },
@@ -249,7 +249,10 @@ export function createHubMessages(options: {
       dirty.clear()
       return isWritten
     },
-    hasDirty: () => dirty.size > 0,
+    hasDirty() {
+      for (const queue of dirty) if (queue.readyCount > 0 && queue.subscriptions.length > 0) return true
+      return false
+    },
     releaseDue(at) {
       for (let entry = due.take(at); entry !== undefined; entry = due.take(at)) {
         if (entry.state !== 'delayed') continue

@@ -57,7 +57,7 @@ export function createHub(options: HubOptions): Hub {
   const commit = createGroupCommit({
     store,
     mayConfirm: () => !isDown && !options.isSuperseded(),
-    onCommitted: turn,
+    onCommitted: () => turn(true),
     onFailed: goDown,
   })
   const sessions = createHubSessions({
@@ -105,14 +105,14 @@ export function createHub(options: HubOptions): Hub {
     isTurnDue = true
     setImmediate(turn)
   }
-  /** The end of each turn: hand out, record that, send, store. In this order, and all in few large pieces. */
-  function turn(): void {
+  /** The end of each turn: hand out, record that, send, store. In this order, and all in few large pieces. `isLookedUp`: it has just looked for a successor. */
+  function turn(isLookedUp = false): void {
     isTurnDue = false
     if (isDown) return
     armDueTimer(messages.releaseDue(now()))
     if (messages.hasDirty()) {
       // A hub that was frozen must not hand out what its successor hands out as well.
-      if (options.isSuperseded()) return goDown('another process has become the hub')
+      if (!isLookedUp && options.isSuperseded()) return goDown('another process has become the hub')
       messages.handOut()
     }
     sessions.flush()

@@ -1,6 +1,6 @@
 import type { LetterFilter, StoredDeadLetter } from '../adapter.ts'
 import type { Ask } from './ask.ts'
-import { decodeMessage } from './envelope.ts'
+import { readMessageBytes } from './envelope.ts'
 import { OP, type FrameReader } from './wire.ts'
 
 /** The dead letters of one queue, read page by page. */
@@ -30,7 +30,7 @@ function readPage(fields: FrameReader): { readonly letters: readonly StoredDeadL
   for (let index = 0; index < count; index++) {
     const id = fields.str()
     const facts = { at: fields.num(), code: fields.str(), reason: fields.str(), attempts: fields.u32() }
-    letters.push({ ...facts, message: decodeMessage(id, fields.copy()) })
+    letters.push({ ...facts, message: readMessageBytes(id, fields) })
   }
   return { letters, next: fields.num() }
 }

@@ -36,6 +36,8 @@ export interface Link {
   readonly writer: FrameWriter
   /** Sends what was written, at the end of this turn. */
   flushSoon(): void
+  /** The same for what nobody waits for: one turn later, so that it leaves together with what is written until then. */
+  flushLater(): void
 }
 
 export interface LinkOptions {
@@ -75,6 +77,8 @@ export function createLink(given: LinkOptions): Link {
   let socket: Socket | undefined
   let isConnected = false
   let isFlushDue = false
+  /** It is due in the next turn. */
+  let isFlushNear = false
   let seq = 0
   let running: Promise<void> | undefined
   let keepAlive: NodeJS.Timeout | undefined
@@ -90,6 +94,14 @@ export function createLink(given: LinkOptions): Link {
     if (isFlushDue) return
     isFlushDue = true
     setImmediate(flush)
+  }
+  function flushLater(): void {
+    if (isFlushDue || isFlushNear) return
+    isFlushNear = true
+    setImmediate(() => {
+      isFlushNear = false
+      flushSoon()
+    })
   }
   function pause(ms: number): Promise<void> {
     return sleep(ms, undefined, { signal: stopping.signal }).catch(() => undefined)
@@ -295,6 +307,7 @@ export function createLink(given: LinkOptions): Link {
       return writer
     },
     flushSoon,
+    flushLater,
   }
 }
 

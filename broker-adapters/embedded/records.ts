@@ -1,8 +1,13 @@
+import { bytesOfText, writeText } from './text.ts'
+import { fieldsOf, type FrameReader } from './wire.ts'
+
 /*
  * What the store holds for one message and one dead letter.
  *
- *     message = u32 queue · num dueAt · num expiresAt · u16 bytes · id · u16 bytes · generation · blob
+ *     message = u32 queue · num dueAt · num expiresAt · str id · str generation · blob
  *     letter  = u32 bytes · JSON of LetterJson · blob
+ *
+ * A message is handed out as it is stored, so that the hub neither reads nor cuts it.
  */
 export interface MessageRecord {
   readonly queue: number
@@ -26,35 +31,36 @@ export interface LetterJson {
 
 const FIXED_BYTES = 4 + 8 + 8
 
-export function encodeMessageRecord(fields: MessageRecord, blob: Uint8Array): Buffer {
-  const { id, generation } = fields
-  const record = Buffer.allocUnsafe(FIXED_BYTES + 4 + (id.length + generation.length) * 3 + blob.length)
-  record.writeUInt32BE(fields.queue, 0)
-  record.writeDoubleBE(fields.dueAt, 4)
-  record.writeDoubleBE(fields.expiresAt, 12)
-  const generationAt = FIXED_BYTES + 2 + record.write(id, FIXED_BYTES + 2, 'utf8')
-  record.writeUInt16BE(generationAt - FIXED_BYTES - 2, FIXED_BYTES)
-  const blobAt = generationAt + 2 + record.write(generation, generationAt + 2, 'utf8')
-  record.writeUInt16BE(blobAt - generationAt - 2, generationAt)
-  record.set(blob, blobAt)
-  return record.subarray(0, blobAt + blob.length)
+export function encodeMessageRecord(
+  queue: number,
+  { dueAt, expiresAt, id, generation }: Omit<MessageRecord, 'queue'>,
+  blob: Uint8Array,
+): Buffer {
+  const record = Buffer.allocUnsafe(FIXED_BYTES + bytesOfText(id) + bytesOfText(generation) + blob.length)
+  record.writeUInt32BE(queue, 0)
+  record.writeDoubleBE(dueAt, 4)
+  record.writeDoubleBE(expiresAt, 12)
+  record.set(blob, writeText(record, writeText(record, FIXED_BYTES, id), generation))
+  return record
 }
 
 export function decodeMessageRecord(record: Buffer): MessageRecord {
-  const generationAt = FIXED_BYTES + 2 + record.readUInt16BE(FIXED_BYTES)
-  const blobAt = generationAt + 2 + record.readUInt16BE(generationAt)
-  return {
-    queue: record.readUInt32BE(0),
-    dueAt: record.readDoubleBE(4),
-    expiresAt: record.readDoubleBE(12),
-    id: record.toString('utf8', FIXED_BYTES + 2, generationAt),
-    generation: record.toString('utf8', generationAt + 2, blobAt),
-  }
+  const fields = fieldsOf(record)
+  const times = { queue: fields.u32(), dueAt: fields.num(), expiresAt: fields.num() }
+  return { ...times, id: fields.str(), generation: fields.str() }
 }
 
 export function blobOfMessage(record: Buffer): Buffer {
-  const generationAt = FIXED_BYTES + 2 + record.readUInt16BE(FIXED_BYTES)
-  return record.subarray(generationAt + 2 + record.readUInt16BE(generationAt))
+  const fields = fieldsOf(record)
+  skipToId(fields)
+  fields.str()
+  fields.str()
+  return fields.rest()
+}
+
+/** What is next is the id of the message. */
+export function skipToId(fields: FrameReader): void {
+  fields.skip(FIXED_BYTES)
 }
 
 export function encodeLetterRecord(json: LetterJson, blob: Uint8Array): Buffer {

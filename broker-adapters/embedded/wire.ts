@@ -1,13 +1,15 @@
+import { isLongSize, maxBytesOfText, writeSize, writeText } from './text.ts'
+
 /**
  * What a process and its hub say to each other over the socket, both ways:
  *
  *     frame   = u32 length of what follows · u8 op · fields
  *     numbers   big-endian; `num` is a float64, exact up to 2^53
- *     str     = u32 bytes · UTF-8
+ *     str     = a text of text.ts, and `size` a size
  *     bytes   = u32 bytes · bytes
  *
  * The fields of each op stand beside it. `seq` ties an answer to its request; `tag` = num message · u32 grant, which
- * together name one hand-over. A `blob` is an envelope of envelope.ts, opaque to the hub.
+ * together name one hand-over. A `blob` is `bytes` that hold an envelope of envelope.ts, opaque to the hub.
  */
 export const OP = {
   /** Both ways, no fields: shows that one lives. Every PING is answered by a PONG. */
@@ -33,7 +35,7 @@ export const OP = {
   FLOW: 13,
   /** No fields: every subscription is in place; what was not resumed goes back. */
   RESUMED: 14,
-  /** u32 subscription · tag · str id · bytes blob; grant 1 is the first hand-over ever. */
+  /** u32 subscription · tag · bytes record of records.ts; grant 1 is the first hand-over ever. */
   DELIVER: 15,
   /** u32 n · n × tag; an ACK also of what a reply has settled: only then another is handed out for it. */
   ACK: 16,
@@ -103,12 +105,14 @@ export interface FrameWriter {
   u32(value: number): FrameWriter
   num(value: number): FrameWriter
   str(value: string): FrameWriter
+  size(value: number): FrameWriter
   bytes(value: Uint8Array): FrameWriter
-  /** The bytes of an envelope, see envelope.ts: written in place, without a copy of its own. */
-  envelope(json: string, body: Uint8Array): FrameWriter
+  /** What is written until `endBytes` is one `bytes`; not nested. */
+  beginBytes(): FrameWriter
+  endBytes(): FrameWriter
   end(): void
   take(): Uint8Array[]
-  readonly size: number
+  readonly pendingBytes: number
 }
 
 /** Written regions are never reused, so a piece may be given to a socket as it is. */
@@ -117,6 +121,8 @@ export function createFrameWriter(): FrameWriter {
   let start = 0
   let frame = 0
   let at = 0
+  /** Where `beginBytes` was called, from the beginning of the frame. */
+  let bytesAt = 0
   const full: Uint8Array[] = []
   let fullBytes = 0
 
@@ -137,7 +143,7 @@ export function createFrameWriter(): FrameWriter {
   }
 
   const writer: FrameWriter = {
-    get size() {
+    get pendingBytes() {
       return fullBytes + at - start
     },
     begin(op) {
@@ -162,11 +168,14 @@ export function createFrameWriter(): FrameWriter {
       at = chunk.writeDoubleBE(value, at)
       return writer
     },
+    size(value) {
+      room(5)
+      at = writeSize(chunk, at, value)
+      return writer
+    },
     str(value) {
-      room(4 + value.length * 3)
-      const length = chunk.write(value, at + 4, 'utf8')
-      chunk.writeUInt32BE(length, at)
-      at += 4 + length
+      room(maxBytesOfText(value))
+      at = writeText(chunk, at, value)
       return writer
     },
     bytes(value) {
@@ -176,13 +185,15 @@ export function createFrameWriter(): FrameWriter {
       at += 4 + value.length
       return writer
     },
-    envelope(json, body) {
-      room(8 + json.length * 3 + body.length)
-      const jsonBytes = chunk.write(json, at + 8, 'utf8')
-      chunk.writeUInt32BE(4 + jsonBytes + body.length, at)
-      chunk.writeUInt32BE(jsonBytes, at + 4)
-      chunk.set(body, at + 8 + jsonBytes)
-      at += 8 + jsonBytes + body.length
+    beginBytes() {
+      room(4)
+      bytesAt = at - frame
+      at += 4
+      return writer
+    },
+    endBytes() {
+      const from = frame + bytesAt
+      chunk.writeUInt32BE(at - from - 4, from)
       return writer
     },
     end() {
@@ -206,21 +217,33 @@ export interface FrameReader {
   u8(): number
   u32(): number
   num(): number
+  /** Leaves out so many bytes. */
+  skip(bytes: number): void
+  size(): number
   str(): string
   /** A view: copy what is kept, or it keeps the whole chunk of the socket alive. */
   view(): Buffer
   /** The same, as a copy of its own. */
   copy(): Buffer
+  /** A view of all that is left. */
+  rest(): Buffer
+  /** `bytes` that are small mostly and kept: copied into a piece of memory that they share with their like. */
+  body(): Uint8Array
 }
 
-/** Cuts what a socket receives into frames. Throws RangeError for what cannot be a frame; the connection is then ended. */
-export function createFrameParser(onFrame: (op: number, fields: FrameReader) => void): (chunk: Buffer) => void {
+interface FieldsReader extends FrameReader {
+  read(source: Buffer, from: number, to: number): void
+}
+
+const SLAB_BYTES = 32 * 1024
+const MAX_SLAB_BODY = 4 * 1024
+
+function createFieldsReader(): FieldsReader {
   let data: Buffer = Buffer.alloc(0)
   let at = 0
   let end = 0
-  let partial: Buffer | undefined
-  let partialBytes = 0
-  let head: Buffer = Buffer.alloc(0)
+  let slab = new ArrayBuffer(0)
+  let slabUsed = 0
 
   function need(bytes: number): number {
     const from = at
@@ -228,12 +251,22 @@ export function createFrameParser(onFrame: (op: number, fields: FrameReader) => 
     at = from + bytes
     return from
   }
-  const fields: FrameReader = {
+  const fields: FieldsReader = {
+    read(source, from, to) {
+      data = source
+      at = from
+      end = to
+    },
     u8: () => data.readUInt8(need(1)),
     u32: () => data.readUInt32BE(need(4)),
     num: () => data.readDoubleBE(need(8)),
+    skip: (bytes) => void need(bytes),
+    size() {
+      const first = data.readUInt8(need(1))
+      return isLongSize(first) ? data.readUInt32BE(need(4)) : first
+    },
     str() {
-      const length = data.readUInt32BE(need(4))
+      const length = fields.size()
       if (length === 0) return ''
       const from = need(length)
       return data.toString('utf8', from, from + length)
@@ -244,11 +277,40 @@ export function createFrameParser(onFrame: (op: number, fields: FrameReader) => 
       return data.subarray(from, from + length)
     },
     copy: () => Buffer.from(fields.view()),
+    rest: () => data.subarray(need(end - at), end),
+    body() {
+      const view = fields.view()
+      const { length } = view
+      if (length > MAX_SLAB_BODY) return new Uint8Array(view)
+      if (slabUsed + length > slab.byteLength) {
+        slab = new ArrayBuffer(SLAB_BYTES)
+        slabUsed = 0
+      }
+      const body = new Uint8Array(slab, slabUsed, length)
+      body.set(view)
+      slabUsed += length
+      return body
+    },
   }
+  return fields
+}
+
+/** The fields of what is not a frame, but written like one: a record, an envelope. */
+export function fieldsOf(source: Buffer): FrameReader {
+  const fields = createFieldsReader()
+  fields.read(source, 0, source.length)
+  return fields
+}
+
+/** Cuts what a socket receives into frames. Throws RangeError for what cannot be a frame; the connection is then ended. */
+export function createFrameParser(onFrame: (op: number, fields: FrameReader) => void): (chunk: Buffer) => void {
+  const fields = createFieldsReader()
+  let partial: Buffer | undefined
+  let partialBytes = 0
+  let head: Buffer = Buffer.alloc(0)
+
   function emit(source: Buffer, from: number, to: number): void {
-    data = source
-    at = from + 1
-    end = to
+    fields.read(source, from + 1, to)
     onFrame(source.readUInt8(from), fields)
   }
   /** Continues the frame that earlier chunks began; returns how much of the chunk it took. */

@@ -16,7 +16,11 @@ function sample(): Buffer {
     .begin(9)
     .bytes(new Uint8Array(200_000).fill(3))
     .str('end')
-    .envelope('{"a":"ü"}', new Uint8Array([1, 2]))
+    .beginBytes()
+    .str('ü'.repeat(130))
+    .size(255)
+    .bytes(new Uint8Array([1, 2]))
+    .endBytes()
     .end()
   return Buffer.concat(writer.take())
 }
@@ -32,11 +36,16 @@ function parseIn(data: Buffer, step: number): unknown[] {
 }
 
 test.each([1, 2, 3, 5, 64, 70_000, 1_000_000])('frames survive being cut into pieces of %i bytes', (step) => {
-  const envelope = Buffer.concat([Buffer.from([0, 0, 0, 10]), Buffer.from('{"a":"ü"}'), Buffer.from([1, 2])])
+  const long = Buffer.from('ü'.repeat(130))
+  const inner = Buffer.concat([
+    Buffer.from([255, 0, 0, 1, 4]),
+    long,
+    Buffer.from([255, 0, 0, 0, 255, 0, 0, 0, 2, 1, 2]),
+  ])
   expect(parseIn(sample(), step)).toEqual([
     [200, 0xffff_fffe, 2 ** 52 + 1, 'äß€'],
     'empty',
-    [200_000, 'end', envelope.toString('hex')],
+    [200_000, 'end', inner.toString('hex')],
   ])
 })
 
