@@ -92,6 +92,27 @@ test.for(ROLES)('the hub is in a %s that is frozen past its silence and thawed: 
   expect(unexplained).toEqual([])
 })
 
+test('the hub is frozen, its successor is killed, and only then it thaws: nothing is lost, nobody believes the old one', async () => {
+  const stage = setStage()
+  const { hub, clients } = await underLoad(stage, 'keeper')
+  const others = [start(stage, 'keeper', 'second'), start(stage, 'keeper', 'third')]
+  await Promise.all(others.map((child) => child.line('ready')))
+  for (let round = 0; round < 2; round++) {
+    const epoch = latestEpoch(stage.embedded.dir)
+    stage.hub().signal(round === 0 ? 'SIGSTOP' : 'SIGKILL')
+    await succeeded(stage, epoch)
+    await stage.ledger.answered(50)
+  }
+  hub.signal('SIGCONT')
+  await stage.ledger.answered(100)
+  expect(stage.hub()).not.toBe(hub)
+  const surviving = clients.filter((client) => client.isRunning)
+  await finish(surviving)
+  const { ends, unexplained } = await judge(stage)
+  expect(ends).toEqual({ ok: expect.any(Number) })
+  expect(unexplained).toEqual([])
+})
+
 test.for(['client', 'worker'] as const)(
   'the hub is in a %s whose process exits without a close, in the middle of everything: the others go on',
   async (role) => {

@@ -68,8 +68,9 @@ function drawVictims(troupe: Troupe): readonly Child[] {
   return [draw(troupe)]
 }
 
-/** Long enough that others give it up. */
-async function freeze({ stage }: Troupe, child: Child): Promise<void> {
+/** Long enough that others give it up; a third of them dies of it. */
+async function freeze(troupe: Troupe, child: Child): Promise<void> {
+  const { stage } = troupe
   const isHub = child === stage.hub()
   const epoch = latestEpoch(stage.embedded.dir)
   const until = performance.now() + (stage.embedded.peerSilenceMs ?? 0) + 300
@@ -78,7 +79,8 @@ async function freeze({ stage }: Troupe, child: Child): Promise<void> {
     await eventually(() => latestEpoch(stage.embedded.dir) > epoch, { what: 'there is another hub', within: 15_000 })
   else await eventually(() => performance.now() > until, { what: 'its silence is over' })
   await stage.ledger.answered(20)
-  child.signal('SIGCONT')
+  if (troupe.random.upTo(3) === 0) await leave(troupe, [child], 'SIGKILL')
+  else child.signal('SIGCONT')
 }
 
 async function end({ stage, living, survivor }: Troupe): Promise<Verdict> {

@@ -37,8 +37,10 @@ export const chaos = defineService('chaos', {
     fatal: method({ input: type<FatalWork>(), output: type<string>() }),
     /** Blocks the event loop the first time. */
     block: method({ input: type<TimedWork>(), output: type<string>() }),
-    note: method({ input: type<Work>(), oneWay: true }),
     /** Fails the first time; the next attempt is stored in the broker meanwhile. */
+    postponed: method({ input: type<Work>(), output: type<string>(), retry: { attempts: 2 } }),
+    note: method({ input: type<Work>(), oneWay: true }),
+    /** As `postponed`. */
     late: method({ input: type<Work>(), oneWay: true, retry: { attempts: 2 } }),
     /** Fails finally. */
     broken: method({ input: type<Work>(), oneWay: true, retry: { attempts: 1 } }),

@@ -49,6 +49,7 @@ worker.serve(chaos, {
   never: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? new Promise(() => {}) : undefined)),
   fatal: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? endProcess(input) : undefined)),
   block: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? blockLoop(input) : undefined)),
+  postponed: (input, ctx) => noted(input, ctx, () => retryLate(ctx)),
   note: async (input, ctx) => void (await noted(input, ctx, () => {})),
   late: async (input, ctx) => void (await noted(input, ctx, () => retryLate(ctx))),
   broken: async (input, ctx) => void (await noted(input, ctx, () => failAfter({ ...input, ms: 0 }))),
