@@ -31,14 +31,13 @@ test.for(['kill', 'exit', 'uncaught'] as const)(
 )
 
 test('a handler blocks its event loop: other workers go on, and it is answered', async () => {
-  const stage = setStage()
+  const stage = setStage({ peerSilenceMs: 20_000 })
   await stage.keeper().line('ready')
-  const blocked = stage.worker({ concurrency: 1, prefetch: 1 })
-  await blocked.line('ready')
+  const workers = [stage.worker({ concurrency: 1, prefetch: 1 }), stage.worker({ concurrency: 1, prefetch: 1 })]
+  await Promise.all(workers.map((worker) => worker.line('ready')))
   const stub = stage.inProcess().service(chaos)
-  const call = stub.block.start({ key: 'block', ms: 1_000 })
+  const call = stub.block.start({ key: 'block', ms: 3_000 })
   await stage.ledger.begun(['block'])
-  await stage.worker().line('ready')
   expect(await stub.echo.map(keys(30).map((key) => ({ key, ms: 1 }))).values()).toEqual(keys(30))
   expect(stage.ledger.story('block').runs).toMatchObject([{ isEnded: false }])
   expect(await call).toBe('block')
@@ -47,12 +46,12 @@ test('a handler blocks its event loop: other workers go on, and it is answered',
 })
 
 test('a handler blocks the process of the hub for longer than the silence of a hub: the hub stays, calls go on', async () => {
-  const stage = setStage()
-  const host = stage.worker({ concurrency: 1, prefetch: 1, embedded: { ...stage.embedded, peerSilenceMs: 20_000 } })
+  const stage = setStage({ peerSilenceMs: 20_000 })
+  const host = stage.worker({ concurrency: 1, prefetch: 1 })
   await host.line('ready')
   expect(stage.hub()).toBe(host)
   const stub = stage.inProcess().service(chaos)
-  const call = stub.block.start({ key: 'block', ms: 3_000 })
+  const call = stub.block.start({ key: 'block', ms: 5_000 })
   await stage.ledger.begun(['block'])
   await stage.worker().line('ready')
   expect(await stub.echo.map(keys(30).map((key) => ({ key, ms: 1 }))).values()).toEqual(keys(30))

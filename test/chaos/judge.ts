@@ -44,6 +44,7 @@ const MAY_END: Readonly<Record<Kind, readonly string[]>> = {
 export async function judge(stage: Stage, { mayTimeOut = false }: JudgeOptions = {}): Promise<Verdict> {
   await drained(stage)
   const wrong: string[] = []
+  const wrongKeys: string[] = []
   const ends: Record<string, number> = {}
   const again: string[] = []
   const unexplained: string[] = []
@@ -51,6 +52,7 @@ export async function judge(stage: Stage, { mayTimeOut = false }: JudgeOptions =
   for (const [key, story] of stage.ledger.stories()) {
     const faults = faultsOf(story, { isComplete: stage.hasFinished(key), mayTimeOut })
     wrong.push(...faults.map((fault) => `${key}: ${fault}, ${JSON.stringify(story)}`))
+    if (faults.length > 0) wrongKeys.push(key)
     if (story.isSent) sent++
     else for (const { code } of story.outcomes) ends[code] = (ends[code] ?? 0) + 1
     if (!isRunAgain(story)) continue
@@ -58,6 +60,7 @@ export async function judge(stage: Stage, { mayTimeOut = false }: JudgeOptions =
     if (!story.runs.some(({ pid }) => stage.isHarmed(pid))) unexplained.push(key)
   }
   if (unexplained.length > 0) console.error(`run again for no reason:\n${stage.ledger.excerpt(unexplained)}`)
+  if (wrong.length > 0) console.error(`wrong:\n${stage.ledger.excerpt(wrongKeys)}`)
   expect(wrong).toEqual([])
   expect(stage.unexpectedEnds()).toEqual([])
   return { ends, sent, again, unexplained }

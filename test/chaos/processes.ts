@@ -38,16 +38,16 @@ export interface Stage {
 }
 
 /** Shorter than the defaults, and long enough for two busy cores. */
-const CLOCKS = { silenceMs: 2_000, peerSilenceMs: 1_500, resumeMs: 1_500 } as const
+const CLOCKS = { silenceMs: 2_000, peerSilenceMs: 1_500, resumeMs: 1_500 }
 const CLIENT = { calls: 8, sends: 4, ms: 5, timeoutMs: 30_000, held: [] } as const
 const CONCURRENCY = 4
 
 // On two idle cores none takes more than 15 s; each wait has a bound of its own, with a better message.
 vi.setConfig({ testTimeout: 60_000 })
 
-export function setStage(): Stage {
+export function setStage(clocks: Partial<typeof CLOCKS> = {}): Stage {
   const root = mkdtempSync(join(tmpdir(), 'replyto-chaos-'))
-  const options = { dir: join(root, 'broker'), ...CLOCKS }
+  const options = { dir: join(root, 'broker'), ...CLOCKS, ...clocks }
   const children: Child[] = []
   const clients: Client[] = []
   const ledger = readLedger(root)

@@ -89,7 +89,7 @@ async function sendOn(): Promise<void> {
 }
 
 function noteError(kind: 'error' | 'unsent', key: string, error: unknown): void {
-  if (error instanceof ReplytoError) note(kind, key, error.code, error.executed)
+  if (error instanceof ReplytoError) note(kind, key, error.code, error.executed, error.stage)
   else note('odd', key, String(error))
 }
 

@@ -10,8 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
  * | `begin <key> <attempt> <pid>` | worker | a handler was entered |
  * | `end <key> <attempt> <pid>` | worker | it ended, in whatever way |
  * | `made <key> <kind>` | client | a call is made |
- * | `ok <key>`, `error <key> <code> <executed>` | client | its promise settled |
- * | `sending <key>`, `sent <key>`, `unsent <key> <code> <executed>` | client | the same of a send |
+ * | `ok <key>`, `error <key> <code> <executed> <stage>` | client | its promise settled |
+ * | `sending <key>`, `sent <key>`, `unsent <key> <code> <executed> <stage>` | client | the same of a send |
  * | `odd <what> …` | both | what must not happen |
  * | `strike <process> <what>` | test | a signal, or an order |
  */
