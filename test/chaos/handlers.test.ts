@@ -31,7 +31,7 @@ test.for(['kill', 'exit', 'uncaught'] as const)(
 )
 
 test('a handler blocks its event loop: other workers go on, and it is answered', async () => {
-  const stage = setStage({ peerSilenceMs: 20_000 })
+  const stage = setStage({ peerSilenceMs: 7_000 })
   await stage.keeper().line('ready')
   const workers = [stage.worker({ concurrency: 1, prefetch: 1 }), stage.worker({ concurrency: 1, prefetch: 1 })]
   await Promise.all(workers.map((worker) => worker.line('ready')))
@@ -46,7 +46,7 @@ test('a handler blocks its event loop: other workers go on, and it is answered',
 })
 
 test('a handler blocks the process of the hub for longer than the silence of a hub: the hub stays, calls go on', async () => {
-  const stage = setStage({ peerSilenceMs: 20_000 })
+  const stage = setStage({ peerSilenceMs: 7_000 })
   const host = stage.worker({ concurrency: 1, prefetch: 1 })
   await host.line('ready')
   expect(stage.hub()).toBe(host)

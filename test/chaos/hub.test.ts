@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { latestEpoch } from '../../broker-adapters/embedded/election.ts'
 import { eventually } from '../support/eventually.ts'
@@ -139,4 +140,14 @@ test('the hub is in a worker that closes under load: its calls are answered, not
   const { ends, again } = await judge(stage)
   expect(ends).toEqual({ ok: expect.any(Number) })
   expect(again).toEqual([])
+})
+
+// Fails as long as a hub that is asked whether it lives answers only with the next thing it writes.
+test.fails('a hub that has nothing to do stays the hub, however rarely it asks others whether they live', async () => {
+  const stage = setStage({ silenceMs: 500, peerSilenceMs: 20_000 })
+  await stage.keeper().line('ready')
+  await stage.client({ name: 'other', calls: 0, sends: 0 }).line('ready')
+  const epoch = latestEpoch(stage.embedded.dir)
+  await sleep(2_000)
+  expect(latestEpoch(stage.embedded.dir)).toBe(epoch)
 })
