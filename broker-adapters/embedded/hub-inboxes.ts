@@ -19,6 +19,7 @@ export interface HubInbox {
 
 /** One reply that its caller has not taken yet. */
 interface HubReply {
+  readonly inbox: HubInbox
   readonly sequence: number
   readonly correlationId: string
   readonly since: number
@@ -77,7 +78,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
   const { store, commit, markWritten } = options
   const inboxes = new Map<string, HubInbox>()
   /** Handed over and not taken, oldest first; holds what is taken too until its time. */
-  let untaken: { readonly inbox: HubInbox; readonly reply: HubReply }[] = []
+  let untaken: HubReply[] = []
 
   function makeInbox(address: string, leaseMs: number): HubInbox {
     const inbox: HubInbox = {
@@ -108,7 +109,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
     if (blob === undefined) return
     connection.writer.begin(OP.REPLIED).u32(inbox.number).num(reply.sequence).str(reply.correlationId).bytes(blob).end()
     markWritten(connection)
-    if (reply.blob !== undefined) untaken.push({ inbox, reply })
+    if (reply.blob !== undefined) untaken.push(reply)
   }
   /** One transaction: the reply in, its request out. */
   function keep(inbox: HubInbox, reply: HubReply): void {
@@ -188,6 +189,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
         const sequence = options.nextSequence()
         const request = isFinal ? connection.heldById.get(correlationId) : undefined
         const reply: HubReply = {
+          inbox,
           sequence,
           correlationId,
           since,
@@ -227,10 +229,10 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
     },
     tick(now) {
       let count = 0
-      for (const { inbox, reply } of untaken) {
+      for (const reply of untaken) {
         if (now - reply.since < UNTAKEN_MS) break
         count++
-        if (inbox.replies.has(reply.sequence)) keep(inbox, reply)
+        if (reply.inbox.replies.has(reply.sequence)) keep(reply.inbox, reply)
       }
       if (count > 0) untaken = untaken.slice(count)
       for (const inbox of inboxes.values()) if (inbox.connection === undefined && inbox.expiresAt <= now) end(inbox)
@@ -242,6 +244,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
       if (inbox === undefined) return commit.remove('replies', sequence)
       options.addBytes(record.length)
       inbox.replies.set(sequence, {
+        inbox,
         sequence,
         correlationId,
         since: 0,

@@ -114,7 +114,7 @@ export function createHubMessages(options: {
     dirty.add(entry.queue)
   }
   function place(entry: Entry): void {
-    if (entry.dueAt > now()) {
+    if (entry.dueAt !== 0 && entry.dueAt > now()) {
       entry.queue.addDelayed(entry)
       due.add(entry)
       return

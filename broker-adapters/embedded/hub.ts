@@ -45,7 +45,7 @@ export function createHub(options: HubOptions): Hub {
   let sequence = 0
   let isDown = false
   let isStopping = false
-  let isTurnDue = false
+  let turnDue: NodeJS.Immediate | undefined
   let dueTimer: NodeJS.Timeout | undefined
 
   const nextSequence = (): number => ++sequence
@@ -101,13 +101,10 @@ export function createHub(options: HubOptions): Hub {
   turn()
 
   function scheduleTurn(): void {
-    if (isTurnDue) return
-    isTurnDue = true
-    setImmediate(turn)
+    turnDue ??= setImmediate(turn)
   }
   /** The end of each turn: hand out, record that, send, store. In this order, and all in few large pieces. `isLookedUp`: it has just looked for a successor. */
   function turn(isLookedUp = false): void {
-    isTurnDue = false
     if (isDown) return
     armDueTimer(messages.releaseDue(now()))
     if (messages.hasDirty()) {
@@ -119,6 +116,9 @@ export function createHub(options: HubOptions): Hub {
     for (const connection of written) connection.flush()
     written.clear()
     commit.pump()
+    // Nothing is left for the one that its own writes, or the effects of the commit before it, have asked for.
+    clearImmediate(turnDue)
+    turnDue = undefined
   }
   function armDueTimer(dueAt: number | undefined): void {
     clearTimeout(dueTimer)

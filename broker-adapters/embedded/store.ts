@@ -156,9 +156,11 @@ function claim(root: RootDatabase<Buffer, Buffer>, meta: Database<Buffer, string
   if (!isOurs) throw new BrokerError('BROKER_UNAVAILABLE', `the store was claimed by a hub later than ${epoch}`)
 }
 
+/** One for all: lmdb copies a key before it returns. */
+const key = Buffer.alloc(8)
+
 /** Sequence numbers as 8 bytes, big endian: new ones append, and they load in order. */
 function keyOf(sequence: number): Buffer {
-  const key = Buffer.allocUnsafe(8)
   key.writeUInt32BE(Math.floor(sequence / 0x1_0000_0000), 0)
   key.writeUInt32BE(sequence >>> 0, 4)
   return key
