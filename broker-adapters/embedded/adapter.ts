@@ -13,7 +13,7 @@ import type { ResolvedEmbeddedOptions } from './options.ts'
 import { DEDUPE_MS } from './recent-ids.ts'
 import { createReplyInboxes, type ReplyInboxes } from './reply-inboxes.ts'
 import { createStandingSet, type StandingSet } from './standing.ts'
-import { OP, PUBLISH_STATUS, REPLY_STATUS, type FrameReader } from './wire.ts'
+import { OP, PUBLISH_STATUS, REPLY_KIND, REPLY_STATUS, type FrameReader, type ReplyKind } from './wire.ts'
 
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
@@ -251,12 +251,17 @@ async function reply(
     })
     const writer = link.writer.begin(OP.REPLY).u32(seq).str(address).u32(replies.length)
     for (const one of replies) {
-      writer.str(one.correlationId).u8(isFinalReply(one.type) ? 1 : 0)
+      writer.str(one.correlationId).u8(REPLY_KIND.indexOf(kindOf(one)))
       writeReply(writer, one)
     }
     writer.end()
     link.flushSoon()
   })
+}
+
+function kindOf({ type }: Reply): ReplyKind {
+  if (!isFinalReply(type)) return 'on the way'
+  return type === 'error' ? 'error' : 'result'
 }
 
 function readReplyStatus(

@@ -73,8 +73,10 @@ export function createHubConnection(socket: Socket, options: HubConnectionOption
     },
   }
   const parse = createFrameParser((op, fields) => {
-    if (op === OP.PING) writer.begin(OP.PONG).end()
-    else if (op !== OP.PONG) options.onFrame(connection, op, fields)
+    if (op === OP.PING) {
+      writer.begin(OP.PONG).end()
+      connection.flush() // nothing else may be on its way: an idle hub must not look silent
+    } else if (op !== OP.PONG) options.onFrame(connection, op, fields)
   })
 
   function tick(): void {

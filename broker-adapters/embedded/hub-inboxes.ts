@@ -2,7 +2,7 @@ import type { GroupCommit } from './group-commit.ts'
 import type { HubConnection } from './hub-connection.ts'
 import type { Entry } from './hub-queue.ts'
 import type { Store } from './store.ts'
-import { OP, REPLY_STATUS } from './wire.ts'
+import { OP, REPLY_STATUS, type ReplyKind } from './wire.ts'
 
 /** Where replies of one caller go. It outlives the connection by its lease, and the hub by being stored. */
 export interface HubInbox {
@@ -27,6 +27,8 @@ interface HubReply {
   blob: Buffer | undefined
   bytes: number
   isStoring: boolean
+  /** It is handed over only when it and the end of its request are stored. */
+  isHeldBack: boolean
   /** The request that it ends. */
   request: Entry | undefined
   answer: ReplyAnswer | undefined
@@ -49,7 +51,7 @@ export interface HubInboxes {
     connection: HubConnection,
     seq: number,
     address: string,
-    replies: readonly { readonly correlationId: string; readonly isFinal: boolean; readonly blob: Buffer }[],
+    replies: readonly { readonly correlationId: string; readonly kind: ReplyKind; readonly blob: Buffer }[],
   ): void
   taken(connection: HubConnection, sequence: number): void
   detach(connection: HubConnection): void
@@ -122,6 +124,8 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
     const { request } = reply
     if (request !== undefined) options.settle(request, 'soon')
     commit.afterwards(() => {
+      if (reply.isHeldBack && inbox.connection !== undefined) send(inbox.connection, inbox, reply)
+      reply.isHeldBack = false
       reply.blob = undefined
       settleAnswer(reply, request === undefined ? STATUS.stored : STATUS.settled)
     })
@@ -148,7 +152,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
     inbox.connection = connection
     inbox.number = number
     connection.inboxes.add(inbox)
-    for (const reply of inbox.replies.values()) send(connection, inbox, reply)
+    for (const reply of inbox.replies.values()) if (!reply.isHeldBack) send(connection, inbox, reply)
   }
 
   return {
@@ -185,9 +189,9 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
       if (inbox === undefined) return sendAnswer(connection, seq, statuses.fill(STATUS.gone))
       const answer: ReplyAnswer = { connection, seq, statuses, open: replies.length }
       const since = options.now()
-      for (const [index, { correlationId, isFinal, blob }] of replies.entries()) {
+      for (const [index, { correlationId, kind, blob }] of replies.entries()) {
         const sequence = options.nextSequence()
-        const request = isFinal ? connection.heldById.get(correlationId) : undefined
+        const request = kind !== 'on the way' ? connection.heldById.get(correlationId) : undefined
         const reply: HubReply = {
           inbox,
           sequence,
@@ -196,6 +200,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
           blob,
           bytes: 0,
           isStoring: false,
+          isHeldBack: kind === 'error' && request !== undefined,
           request,
           answer,
           index,
@@ -203,7 +208,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
         // From here on it is not given back when its worker goes: the reply is on its way, or will be stored with its end.
         if (request !== undefined) answering(connection, request)
         inbox.replies.set(sequence, reply)
-        if (inbox.connection === undefined) keep(inbox, reply)
+        if (inbox.connection === undefined || reply.isHeldBack) keep(inbox, reply)
         else send(inbox.connection, inbox, reply)
       }
       if (replies.length === 0) sendAnswer(connection, seq, statuses)
@@ -251,6 +256,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
         blob: undefined,
         bytes: record.length,
         isStoring: true,
+        isHeldBack: false,
         request: undefined,
         answer: undefined,
         index: 0,

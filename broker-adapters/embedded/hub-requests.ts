@@ -1,4 +1,6 @@
+import { HEADER } from '../../protocol/headers.ts'
 import type { LetterFilter, QueueStats } from '../adapter.ts'
+import { readMessage } from './envelope.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { HubConnection } from './hub-connection.ts'
 import type { HubInboxes } from './hub-inboxes.ts'
@@ -7,7 +9,7 @@ import type { HubMessages } from './hub-messages.ts'
 import type { Entry, HubQueue, HubSubscription } from './hub-queue.ts'
 import type { Topics } from './hub-topics.ts'
 import { blobOfMessage } from './records.ts'
-import { FLOW, OP, PUBLISH_STATUS, type FrameReader } from './wire.ts'
+import { fieldsOf, FLOW, OP, PUBLISH_STATUS, REPLY_KIND, type FrameReader, type ReplyKind } from './wire.ts'
 
 /** What a connected process asks for. Throws RangeError for what is no request. */
 export interface HubRequests {
@@ -202,8 +204,15 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     const seq = fields.u32()
     const entry = queueOf(fields.str())?.byId.get(fields.str())
     if (entry?.state !== 'ready' && entry?.state !== 'delayed') return answer(connection, seq, 0)
+    const isProof = wasNeverHandedOut(entry) // read before it is gone
     messages.settle(entry, 'soon')
-    commit.afterwards(() => answer(connection, seq, 1))
+    commit.afterwards(() => answer(connection, seq, isProof ? 1 : 0))
+  }
+  /** Nor is it the copy that a retry stores, which names its attempt. */
+  function wasNeverHandedOut(entry: Entry): boolean {
+    const record = messages.record(entry)
+    if (entry.grants > 0 || record === undefined) return false
+    return readMessage(entry.id, fieldsOf(blobOfMessage(record))).headers[HEADER.attempt] === undefined
   }
   function purge(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
@@ -251,9 +260,9 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     const seq = fields.u32()
     const address = fields.str()
     const count = fields.u32()
-    const replies: { correlationId: string; isFinal: boolean; blob: Buffer }[] = []
+    const replies: { correlationId: string; kind: ReplyKind; blob: Buffer }[] = []
     for (let index = 0; index < count; index++) {
-      replies.push({ correlationId: fields.str(), isFinal: fields.u8() === 1, blob: fields.copy() })
+      replies.push({ correlationId: fields.str(), kind: REPLY_KIND[fields.u8()] ?? 'on the way', blob: fields.copy() })
     }
     inboxes.reply(connection, seq, address, replies)
   }

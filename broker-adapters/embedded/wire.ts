@@ -76,6 +76,13 @@ export const OP = {
 
 /** The statuses of a PUBLISH answer, by number. */
 export const PUBLISH_STATUS = ['stored', 'unroutable', 'tooLarge', 'refused', 'unknown'] as const
+/**
+ * What a REPLY says of each reply, by number. An error may say that the call did not run and never will: its caller hears
+ * it when the request is gone for good, not before. A result claims nothing that a second run would contradict.
+ */
+export const REPLY_KIND = ['on the way', 'result', 'error'] as const
+export type ReplyKind = (typeof REPLY_KIND)[number]
+
 /** The statuses of a REPLY answer, by number; 'settled': stored, and the request it answers is done with. */
 export const REPLY_STATUS = ['stored', 'gone', 'settled'] as const
 export const FLOW = { pause: 0, resume: 1, stop: 2 } as const

@@ -33,38 +33,31 @@ test('a worker is killed with calls at work: they run again elsewhere as redeliv
   ])
 })
 
-// Both fail as long as the embedded hub's `remove` says true of what was handed out before.
-test.fails(
-  'a call that was at work in a killed worker and is cancelled while it waits again is not said never to have run',
-  async () => {
-    const stage = setStage()
-    await stage.keeper().line('ready')
-    const worker = stage.worker()
-    await worker.line('ready')
-    const client = stage.inProcess()
-    const call = client.service(chaos).hold.start({ key: 'begun' })
-    await stage.ledger.begun(['begun'])
-    worker.signal('SIGKILL')
-    await eventually(async () => (await client.queue(chaos).stats()).ready === 1, { what: 'it waits again' })
-    call.cancel()
-    expect(await call.outcome()).toMatchObject({ status: 'error', error: { code: 'CANCELLED', executed: 'unknown' } })
-    await drained(stage)
-  },
-)
+test('a call that was at work in a killed worker and is cancelled while it waits again is not said never to have run', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
+  const worker = stage.worker()
+  await worker.line('ready')
+  const client = stage.inProcess()
+  const call = client.service(chaos).hold.start({ key: 'begun' })
+  await stage.ledger.begun(['begun'])
+  worker.signal('SIGKILL')
+  await eventually(async () => (await client.queue(chaos).stats()).ready === 1, { what: 'it waits again' })
+  call.cancel()
+  expect(await call.outcome()).toMatchObject({ status: 'error', error: { code: 'CANCELLED', executed: 'unknown' } })
+  await drained(stage)
+})
 
-test.fails(
-  'a call that failed once and is cancelled while its next attempt waits in the broker is not said never to have run',
-  async () => {
-    const stage = setStage()
-    await stage.worker().line('ready')
-    const client = stage.inProcess()
-    const call = client.service(chaos).postponed.start({ key: 'begun' })
-    await eventually(async () => (await client.queue(chaos).stats()).delayed === 1, { what: 'its retry waits' })
-    call.cancel()
-    expect(await call.outcome()).toMatchObject({ status: 'error', error: { code: 'CANCELLED', executed: 'unknown' } })
-    await drained(stage)
-  },
-)
+test('a call that failed once and is cancelled while its next attempt waits in the broker is not said never to have run', async () => {
+  const stage = setStage()
+  await stage.worker().line('ready')
+  const client = stage.inProcess()
+  const call = client.service(chaos).postponed.start({ key: 'begun' })
+  await eventually(async () => (await client.queue(chaos).stats()).delayed === 1, { what: 'its retry waits' })
+  call.cancel()
+  expect(await call.outcome()).toMatchObject({ status: 'error', error: { code: 'CANCELLED', executed: 'unknown' } })
+  await drained(stage)
+})
 
 test('all workers are killed: a later one answers what waits, and what had not begun runs once', async () => {
   const stage = setStage()

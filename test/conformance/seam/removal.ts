@@ -1,4 +1,6 @@
 import { expect } from 'vitest'
+import { HEADER } from '../../../protocol/headers.ts'
+import { eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
 import { collectDeliveries, idsOf, publishAll } from './collect-deliveries.ts'
@@ -46,6 +48,24 @@ claim(
     delivery.ack()
     expect(await adapter.remove?.(queue, message.id)).toBe(false)
     expect(await adapter.remove?.(queue, 'never-was')).toBe(false)
+  },
+  { needs: 'removesQueued' },
+)
+
+claim(
+  'what was handed out before, and came back or is tried again, is not said never to have run',
+  async (t) => {
+    const adapter = await t.adapter()
+    const [released, retried] = [requestOf(), requestOf()]
+    await publishAll(adapter, queue, [released, retried])
+    const got = await collectDeliveries(adapter, queue)
+    const [first, second] = [await got.at(0), await got.at(1)]
+    await got.subscription.stop()
+    first.release()
+    await second.retry({ delayMs: 60_000, headers: { [HEADER.attempt]: '2' } })
+    await eventually(async () => (await adapter.stats(queue)).ready === 1)
+    expect(await adapter.remove?.(queue, released.id)).toBe(false)
+    expect(await adapter.remove?.(queue, retried.id)).toBe(false)
   },
   { needs: 'removesQueued' },
 )
