@@ -1,5 +1,5 @@
 import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, relative, sep } from 'node:path'
 
 export interface FileList {
   /** Sorted. */
@@ -8,13 +8,21 @@ export interface FileList {
   readonly larger: number
 }
 
+export interface ListOptions {
+  readonly maxFiles?: number
+  readonly maxBytes?: number
+  /** Leaves out what is in directories whose name begins with a dot: caches, which change while they are read. */
+  readonly skipsHidden?: boolean
+}
+
 /** Regular files below `dir`, sorted by path, without following links; at most `maxFiles` of at most `maxBytes`. */
 export async function listFiles(
   dir: string,
-  { maxFiles = Infinity, maxBytes = Infinity }: { readonly maxFiles?: number; readonly maxBytes?: number } = {},
+  { maxFiles = Infinity, maxBytes = Infinity, skipsHidden = false }: ListOptions = {},
 ): Promise<FileList> {
   const entries = await readdir(dir, { recursive: true, withFileTypes: true })
-  const all = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+  const files = entries.filter((entry) => entry.isFile() && !(skipsHidden && isHidden(relative(dir, entry.parentPath))))
+  const all = files.map((entry) => join(entry.parentPath, entry.name))
   const paths: string[] = []
   let larger = 0
   for (const path of all.toSorted()) {
@@ -23,6 +31,10 @@ export async function listFiles(
     else paths.push(path)
   }
   return { paths, larger }
+}
+
+function isHidden(folder: string): boolean {
+  return folder.split(sep).some((name) => name.startsWith('.'))
 }
 
 /** A file that has vanished is listed: whoever reads it says so. */

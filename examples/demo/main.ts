@@ -23,7 +23,7 @@ const LAST_WAY_OUT_MS = 30_000
 /** Below the run's directory; made when the run begins. */
 const LEDGERS = 'ledgers'
 const INTERRUPTED = 'interrupted'
-const DEFAULT_FILES = { maxFiles: 3_000, maxBytes: 1024 * 1024 }
+const DEFAULT_FILES = { skipsHidden: true, maxFiles: 3_000, maxBytes: 1024 * 1024 }
 
 process.exitCode = await main(process.argv.slice(2))
 

@@ -9,7 +9,7 @@ export interface DemoOptions {
 }
 
 export const USAGE = `npm run demo -- [dir] [--broker URL] [--workers N]
-  dir           default: the first 3,000 files up to 1 MiB below the installed node_modules
+  dir           default: the first 3,000 files up to 1 MiB below the installed node_modules, caches apart
   --broker URL  default: file: in a fresh directory, which is removed at the end
   --workers N   2 to 64, default 3; one of them is killed`
 
