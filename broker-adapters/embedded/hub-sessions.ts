@@ -2,7 +2,7 @@ import { messageOf } from '../../protocol/errors.ts'
 import type { HubConnection } from './hub-connection.ts'
 import type { Entry, HubQueue } from './hub-queue.ts'
 import { createJournal, type Journal, type JournalContents, type SessionIdentity } from './journal.ts'
-import { isProvablyDead, thisProcess } from './machine.ts'
+import { isProvablyAlive, isProvablyDead, thisProcess } from './machine.ts'
 import { OP, type Hello } from './wire.ts'
 
 /**
@@ -17,7 +17,10 @@ export interface HubSessions {
   keepForReturn(entry: Entry): void
   /** The session is back; what it did not resume goes back to the queues. */
   resumed(session: number, giveBack: (entry: Entry) => void): void
-  endGrace(giveBack: (entry: Entry) => void): void
+  /** What waits for processes that are not known to live goes back to the queues; true: that is all. */
+  endGrace(giveBack: (entry: Entry) => void): boolean
+  /** Nobody is waited for any longer. */
+  endAllGrace(giveBack: (entry: Entry) => void): void
   /** Begins the journal of this hub, with what is known of the last. */
   begin(queues: ReadonlyMap<string, HubQueue>): void
   readonly journal: () => Journal
@@ -77,8 +80,13 @@ export function createHubSessions(options: {
     )
     return createJournal(options.file, { grants, sessions: identities, finished })
   }
-  function giveBackAll(entries: Set<Entry> | undefined, giveBack: (entry: Entry) => void): void {
-    for (const entry of entries ?? []) if (entry.state === 'grace') giveBack(entry)
+  function endGraceOf(session: number, giveBack: (entry: Entry) => void): void {
+    for (const entry of grace.get(session) ?? []) if (entry.state === 'grace') giveBack(entry)
+    grace.delete(session)
+  }
+  function isAlive(session: number): boolean {
+    const identity = identities.get(session)
+    return identity !== undefined && isProvablyAlive(identity)
   }
   /** Up to two other processes keep a thread ready to take over. */
   function pickStandby(connection: HubConnection): void {
@@ -107,13 +115,13 @@ export function createHubSessions(options: {
       const entries = grace.get(entry.session) ?? new Set()
       grace.set(entry.session, entries.add(entry))
     },
-    resumed(session, giveBack) {
-      giveBackAll(grace.get(session), giveBack)
-      grace.delete(session)
-    },
+    resumed: endGraceOf,
     endGrace(giveBack) {
-      for (const entries of grace.values()) giveBackAll(entries, giveBack)
-      grace.clear()
+      for (const session of grace.keys()) if (!isAlive(session)) endGraceOf(session, giveBack)
+      return grace.size === 0
+    },
+    endAllGrace(giveBack) {
+      for (const session of grace.keys()) endGraceOf(session, giveBack)
     },
     begin(known) {
       queues = known

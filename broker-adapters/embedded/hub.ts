@@ -84,10 +84,11 @@ export function createHub(options: HubOptions): Hub {
 
   sequence = loadHub({ store, messages, letters, inboxes, sessions, journal: options.journal, now: now() })
   sessions.begin(messages.queues)
-  const graceTimer = setTimeout(() => {
-    sessions.endGrace(messages.giveBack)
+  let graceTimer = setTimeout(endGrace, options.resumeMs)
+  const patienceTimer = setTimeout(() => {
+    sessions.endAllGrace(messages.giveBack)
     scheduleTurn()
-  }, options.resumeMs)
+  }, options.peerSilenceMs)
   let sweptAt = 0
   const ticking = setInterval(() => {
     const at = now()
@@ -100,6 +101,11 @@ export function createHub(options: HubOptions): Hub {
   }, TICK_MS)
   turn()
 
+  /** A process that lives comes back, however busy its machine is; only silence ends its leases, as it does at any hub. */
+  function endGrace(): void {
+    if (!sessions.endGrace(messages.giveBack)) graceTimer = setTimeout(endGrace, Math.max(options.resumeMs, TICK_MS))
+    scheduleTurn()
+  }
   function scheduleTurn(): void {
     turnDue ??= setImmediate(turn)
   }
@@ -136,6 +142,7 @@ export function createHub(options: HubOptions): Hub {
     clearInterval(ticking)
     clearTimeout(dueTimer)
     clearTimeout(graceTimer)
+    clearTimeout(patienceTimer)
     sessions.close()
   }
 

@@ -48,6 +48,13 @@ export function isProvablyDead(other: ProcessIdentity): boolean {
   return stat === undefined || stat.state === 'Z' || stat.state === 'X' || stat.startTime !== other.startTime
 }
 
+/** True only where it is certain, but for a process that was stopped or hangs: it is alive as well. */
+export function isProvablyAlive(other: ProcessIdentity): boolean {
+  const own = thisProcess()
+  if (own.bootId === '' || other.bootId !== own.bootId || other.pidNamespace !== own.pidNamespace) return false
+  return !isProvablyDead(other)
+}
+
 /** The same boot id, or the same machine id after a reboot. */
 export function isSameMachine(other: ProcessIdentity): boolean {
   const own = thisProcess()

@@ -32,7 +32,8 @@ export interface EmbeddedOptions {
    */
   readonly peerSilenceMs?: number | undefined
   /**
-   * How long a new hub keeps the deliveries of living processes for them, so that running calls are not run again.
+   * How long a new hub keeps deliveries for processes that it cannot know to live, in other containers for one, so that
+   * running calls are not run again. For those that it sees alive it keeps them for `peerSilenceMs`.
    * @default 1_500
    */
   readonly resumeMs?: number | undefined
