@@ -25,8 +25,10 @@ export interface CallState {
   /** Of `monotonicMs`. */
   readonly startedAt: number
   readonly endsAt: number
-  /** Epoch ms, for the wire. A send's is only that of its own waiting. */
+  /** Epoch ms. A send's is only that of its own waiting. */
   readonly deadline: number
+  /** Epoch ms, for the wire, after which nobody begins it: a call's deadline, and what a send was given. */
+  readonly expiresAt: number | undefined
   readonly failFast: boolean
   /** The call was made inside a handler that serves the same queue and had no free slot beside it. */
   readonly waitsForItself: boolean
@@ -59,7 +61,7 @@ export interface CallState {
 
 export interface CallStateOptions extends Pick<
   CallState,
-  'id' | 'kind' | 'target' | 'endsAt' | 'deadline' | 'failFast' | 'waitsForItself'
+  'id' | 'kind' | 'target' | 'endsAt' | 'deadline' | 'expiresAt' | 'failFast' | 'waitsForItself'
 > {
   readonly onSettled: (state: CallState, end: Settled) => void
 }
@@ -76,6 +78,7 @@ class StateOfCall implements CallState {
   readonly startedAt = monotonicMs()
   readonly endsAt: number
   readonly deadline: number
+  readonly expiresAt: number | undefined
   readonly failFast: boolean
   readonly waitsForItself: boolean
   stage: Stage = 'outbox'
@@ -97,6 +100,7 @@ class StateOfCall implements CallState {
     this.target = options.target
     this.endsAt = options.endsAt
     this.deadline = options.deadline
+    this.expiresAt = options.expiresAt
     this.failFast = options.failFast
     this.waitsForItself = options.waitsForItself
     this.#onSettled = options.onSettled

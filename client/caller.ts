@@ -5,7 +5,7 @@ import { monotonicMs } from '../protocol/clock.ts'
 import type { Encoding } from '../protocol/codec.ts'
 import { CallError, ConfigError } from '../protocol/errors.ts'
 import { userHeadersProblem } from '../protocol/headers.ts'
-import { newCallId } from '../protocol/ids.ts'
+import { isValidId, newCallId } from '../protocol/ids.ts'
 import { runMiddleware, type MiddlewareCall } from '../protocol/middleware.ts'
 import { describeIssues, plainIssues } from '../protocol/wire-errors.ts'
 import { createCallState, detailsOf, failed, type CallState, type CallTarget, type Settled } from './call-state.ts'
@@ -95,15 +95,22 @@ export function createCaller({
     const now = Date.now()
     const deadline = Math.min(now + timeoutMs, scope?.deadline ?? Infinity)
     return createCallState({
-      id: newCallId(),
+      id: idOf(kind, options),
       kind,
       target: method,
       endsAt: monotonicMs() + (deadline - now),
       deadline,
+      expiresAt: kind === 'call' ? deadline : addTo(now, options?.expiresMs),
       failFast: options?.failFast ?? method.stub.failFast ?? client.failFast,
       waitsForItself: scope !== undefined && scope.queue === method.queueName && scope.isPoolFull(),
       onSettled,
     })
+  }
+
+  /** A wrong one is refused in a moment, under an id of ours. */
+  function idOf(kind: 'call' | 'send', options: SendOptions | null): string {
+    const given = kind === 'send' ? options?.id : undefined
+    return typeof given === 'string' && isValidId(given) ? given : newCallId()
   }
 
   function timeoutOf({ stub, facts }: StubMethod, kind: 'call' | 'send', given: number | undefined): number {
@@ -164,7 +171,7 @@ export function createCaller({
       group: method.queue.group,
       id: state.id,
       attempt: 1,
-      deadline: kind === 'call' ? state.deadline : undefined,
+      deadline: state.expiresAt,
       input,
       headers: new Map(Object.entries(headers)),
       state: new Map(),
@@ -184,6 +191,10 @@ export function createCaller({
       })
     void runSafely(() => runMiddleware(client.middleware, call, exchange)).then((end) => state.settle(end))
   }
+}
+
+function addTo(now: number, ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : now + ms
 }
 
 /** A middleware that throws synchronously fails its call like one that rejects. */

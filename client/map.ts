@@ -1,4 +1,4 @@
-import { resolveInFlight } from './options.ts'
+import { refuseId, resolveInFlight } from './options.ts'
 import type { Call, CallOptions, LibraryError, MapOptions, MapRun, Outcome, Receipt, SendOptions } from './types.ts'
 
 export type BulkOptions<Options> = Options & { readonly inFlight?: number | undefined }
@@ -113,6 +113,7 @@ export async function sendMany(
   send: (input: unknown, options: SendOptions) => Promise<Receipt>,
 ): Promise<SendManyResult> {
   const limit = resolveInFlight(inFlight)
+  refuseId(options)
   const failed: { index: number; error: LibraryError }[] = []
   const change = createSignal()
   let stored = 0

@@ -2,6 +2,7 @@ import type { ConnectOptions } from '../broker-adapters/broker.ts'
 import { CONNECT_OPTIONS } from '../broker-adapters/connect-options.ts'
 import { ConfigError } from '../protocol/errors.ts'
 import { userHeadersProblem } from '../protocol/headers.ts'
+import { isValidId } from '../protocol/ids.ts'
 import type { Middleware } from '../protocol/middleware.ts'
 import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
@@ -97,7 +98,7 @@ function resolveGroup({ group }: { readonly group?: string | undefined }): strin
 }
 
 const CALL_OPTIONS = ['timeoutMs', 'headers', 'signal', 'failFast'] as const
-const SEND_OPTIONS = [...CALL_OPTIONS, 'delayMs'] as const
+const SEND_OPTIONS = [...CALL_OPTIONS, 'delayMs', 'expiresMs', 'id'] as const
 
 /** For a call or send without any: nothing of it has to be checked. */
 export const NO_OPTIONS: CallOptions & SendOptions = Object.freeze({})
@@ -112,10 +113,25 @@ export function checkCallOptions(
   assertOptionNames(`a ${kind}`, options, kind === 'call' ? CALL_OPTIONS : SEND_OPTIONS)
   optionalInteger('timeoutMs', options.timeoutMs, 1)
   optionalBoolean('failFast', options.failFast)
-  optionalInteger('delayMs', options.delayMs, 0, MAX_DELAY_MS)
+  if (kind === 'send') checkSendOptions(options)
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
     throw new ConfigError('signal must be an AbortSignal')
   if (options.headers !== undefined) assertHeaders('the call', { ...stubHeaders, ...plainHeaders(options.headers) })
+}
+
+function checkSendOptions({ id, delayMs = 0, expiresMs }: SendOptions): void {
+  optionalInteger('delayMs', delayMs, 0, MAX_DELAY_MS)
+  if ((optionalInteger('expiresMs', expiresMs, 1, MAX_DELAY_MS) ?? Infinity) <= delayMs)
+    throw new ConfigError(`expiresMs must be more than delayMs, or it is never run; got ${expiresMs} and ${delayMs}`)
+  if (id !== undefined && !(typeof id === 'string' && isValidId(id)))
+    throw new ConfigError(
+      `the id of a send must be 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', not only digits; got ${JSON.stringify(id)?.slice(0, 80)}`,
+    )
+}
+
+/** One id for many inputs would store the first of them only. */
+export function refuseId(options: object): void {
+  if ('id' in options) throw new ConfigError('sendMany takes no id: one id is one send')
 }
 
 export function resolveInFlight(inFlight: number | undefined): number {

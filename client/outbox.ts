@@ -152,9 +152,10 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
       count('resent')
       message.headers = { ...message.headers, [HEADER.resent]: '1' }
     }
-    if (state.kind === 'send') return message
-    message.replyTo = inboxAddress()
-    message.expiresInMs = Math.max(1, state.deadline - Date.now())
+    if (state.kind === 'call') message.replyTo = inboxAddress()
+    // What waits in a delay does not expire there: a worker looks at its deadline when it is due.
+    if (state.expiresAt !== undefined && message.delayMs === undefined)
+      message.expiresInMs = Math.max(1, state.expiresAt - Date.now())
     return message
   }
 

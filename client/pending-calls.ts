@@ -3,7 +3,7 @@ import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import { detailsOf, type CallState } from './call-state.ts'
 
 /**
- * Every call and send that is not settled, by id. A call is registered before it is published, so no reply can come too
+ * Every call, by id, and every send that is not settled. A call is registered before it is published, so no reply can come too
  * early; it is removed in one place, so none stays. Knows no socket.
  */
 export interface PendingCalls {
@@ -26,36 +26,41 @@ export interface PendingCallsOptions {
 
 export function createPendingCalls({ wheel, limit, onHalfTime, onDeadline }: PendingCallsOptions): PendingCalls {
   const calls = new Map<string, CallState>()
+  /** Not by id: nothing is answered to them, and several may be given the same one. */
+  const sends = new Set<CallState>()
+  const count = (): number => calls.size + sends.size
   const emptied: (() => void)[] = []
 
   return {
     get size() {
-      return calls.size
+      return count()
     },
 
     add(state) {
-      if (calls.size >= limit)
+      if (count() >= limit)
         throw new CallError('OVERLOADED', `${limit} calls of this client are not settled`, detailsOf(state))
-      calls.set(state.id, state)
-      const isCall = state.kind === 'call'
-      state.timer = isCall
-        ? wheel.schedule((state.startedAt + state.endsAt) / 2, passHalfTime, state)
-        : wheel.schedule(state.endsAt, onDeadline, state)
+      if (state.kind === 'send') {
+        sends.add(state)
+        state.timer = wheel.schedule(state.endsAt, onDeadline, state)
+      } else {
+        calls.set(state.id, state)
+        state.timer = wheel.schedule((state.startedAt + state.endsAt) / 2, passHalfTime, state)
+      }
     },
 
     get: (id) => calls.get(id),
 
     remove(state) {
-      if (calls.get(state.id) !== state) return
+      if (calls.get(state.id) === state) calls.delete(state.id)
+      else if (!sends.delete(state)) return
       state.timer?.cancel()
-      calls.delete(state.id)
-      if (calls.size === 0) for (const resolve of emptied.splice(0)) resolve()
+      if (count() === 0) for (const resolve of emptied.splice(0)) resolve()
     },
 
-    all: () => [...calls.values()],
+    all: () => [...calls.values(), ...sends],
 
     whenEmpty() {
-      return calls.size === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))
+      return count() === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))
     },
   }
 

@@ -84,7 +84,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
     // Assigned one by one: this is done for every call, and spreading what is conditional is many times slower.
     const all: Record<string, string> = { ...headers, ...headersOf(method) }
     all[HEADER.sent] = String(Date.now())
-    if (isCall) all[HEADER.deadline] = String(state.deadline)
+    if (state.expiresAt !== undefined) all[HEADER.deadline] = String(state.expiresAt)
     if (depth > 0) all[HEADER.depth] = String(depth)
     return {
       id: state.id,

@@ -38,6 +38,14 @@ export interface SendOptions extends MessageOptions {
   readonly timeoutMs?: number | undefined
   /** Not run before this time has passed; the broker keeps it meanwhile. @default 0 */
   readonly delayMs?: number | undefined
+  /** Not begun after this time; it is then acked and counted by who finds it. Longer than `delayMs`. @default none */
+  readonly expiresMs?: number | undefined
+  /**
+   * Makes the send idempotent: while the broker knows the id (capability `dedupeMs`), a second send of it is not stored again,
+   * and resolves all the same; inputs are not compared. 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', not only digits.
+   * @default a new one
+   */
+  readonly id?: string | undefined
 }
 export interface MapOptions extends CallOptions {
   /** Items come in the order of the inputs. @default false: in the order in which they end */
@@ -80,7 +88,7 @@ export interface SendOnly<In> {
   /** Resolves when the broker has stored it. */
   send(...args: Args<In, SendOptions>): Promise<Receipt>
   /** Settles when each input is stored or refused; rejects only if `inputs` itself throws. */
-  sendMany(...args: BulkArgs<In, SendOptions>): Promise<{
+  sendMany(...args: BulkArgs<In, Omit<SendOptions, 'id'>>): Promise<{
     readonly stored: number
     readonly failed: readonly { readonly index: number; readonly error: LibraryError }[]
   }>

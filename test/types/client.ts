@@ -24,7 +24,7 @@ export async function calls(): Promise<void> {
   is<Equal<Awaited<ReturnType<typeof img.ping>>, void>>()
   await img.ping()
   await img.ping(undefined, { timeoutMs: 1 })
-  const { id } = await img.audit.send({ who: 'me' }, { delayMs: 60_000 })
+  const { id } = await img.audit.send({ who: 'me' }, { id: 'order-7', delayMs: 60_000, expiresMs: 120_000 })
   is<Equal<typeof id, string>>()
   is<Equal<Awaited<ReturnType<typeof img.resize.send>>, Receipt>>()
 }
@@ -137,6 +137,8 @@ export function wrong(): void {
   void img.resize({ path: '' }, { timeout: 1 })
   // @ts-expect-error only sends are delayed
   void img.resize({ path: '' }, { delayMs: 1 })
+  // @ts-expect-error one id for many sends
+  void img.audit.sendMany([{ who: 'me' }], { id: 'order-7' })
   // @ts-expect-error headers are strings
   void img.resize({ path: '' }, { headers: { n: 1 } })
   // @ts-expect-error a method without input takes none

@@ -7,7 +7,7 @@ import { createGate, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef, type CaseContext } from '../case-context.ts'
 import { aborted, callOf, errorOf, probe, unused } from '../probe.ts'
-import { publishAll } from '../seam/collect-deliveries.ts'
+import { isEmpty, publishAll } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('deadline')
 export const deadline = cases
@@ -128,4 +128,58 @@ claim('call, stub, contract, client: the nearest timeoutMs counts', async (t) =>
   await client.service(probe, { timeoutMs: 20_000 }).work({ key: 'stub' })
   await client.service(probe, { timeoutMs: 20_000 }).work({ key: 'call' }, { timeoutMs: 9_000 })
   expect(deadlines.map((ms) => Math.ceil(ms / 10_000))).toEqual([4, 2, 1])
+})
+
+claim(
+  'a send has none, unless expiresMs gives it one: then it is not begun after it, and nothing is kept',
+  async (t) => {
+    const client = t.client()
+    const stub = client.service(probe)
+    await stub.note.send({ key: 'expires' }, { expiresMs: 100 })
+    await stub.note.send({ key: 'expires, delayed' }, { delayMs: 50, expiresMs: 100 })
+    const endsAt = Date.now() + 101
+    await stub.note.send({ key: 'stays' })
+    await stub.note.send({ key: 'has time' }, { expiresMs: 60_000 })
+    await eventually(() => Date.now() > endsAt)
+    const deadlines = new Map<string, number>()
+    await t.serve(probe, {
+      work: unused,
+      note({ key }, ctx) {
+        t.ledger.enter(key)
+        deadlines.set(key, ctx.remainingMs())
+      },
+    })
+    await isEmpty(await t.adapter(), queueRef())
+    expect([...t.ledger.keys].toSorted()).toEqual(['has time', 'stays'])
+    expect(deadlines.get('has time')).toBeLessThanOrEqual(60_000)
+    expect(deadlines.get('stays')).toBeGreaterThan(800_000)
+    expect((await client.queue(probe).stats()).dead).toBe(0)
+  },
+)
+
+claim('a send that expires while it waits for a slot is acked and counted', async (t) => {
+  const go = createGate()
+  const worker = await t.serve(
+    probe,
+    {
+      work: unused,
+      async note({ key }) {
+        t.ledger.enter(key)
+        await go.opened
+      },
+    },
+    { concurrency: 1, prefetch: 5 },
+  )
+  const client = t.client()
+  const stub = client.service(probe)
+  await stub.note.send({ key: 'first' })
+  await eventually(() => t.ledger.runs('first') === 1)
+  await stub.note.send({ key: 'second' }, { expiresMs: 200 })
+  const endsAt = Date.now() + 201
+  await eventually(() => worker.health().queues[0]?.held === 1 && Date.now() > endsAt)
+  go.open()
+  await isEmpty(await t.adapter(), queueRef())
+  expect(worker.counters['expired']).toBe(1)
+  expect(t.ledger.keys).toEqual(['first'])
+  expect((await client.queue(probe).stats()).dead).toBe(0)
 })

@@ -107,3 +107,25 @@ claim(
     expect(client.counters['lateReplies'] ?? 0).toBeLessThanOrEqual(1)
   },
 )
+
+const RECEIPT = { id: 'order-7' }
+
+claim(
+  'a second send of an id is stored once and resolves, from whatever client and whatever its input',
+  async (t) => {
+    const clients = [t.client(), t.client()]
+    const send = async (index: number, key: string): Promise<unknown> =>
+      clients[index % 2]?.service(probe).note.send({ key }, { id: 'order-7' })
+    expect(await Promise.all([send(0, 'a'), send(0, 'a'), send(1, 'a')])).toEqual([RECEIPT, RECEIPT, RECEIPT])
+    const adapter = await t.adapter()
+    expect((await adapter.stats(queueRef())).ready).toBe(1)
+    await t.serve(probe, { work: unused, note: ({ key }, ctx) => t.ledger.enter(`${key} ${ctx.callId}`) })
+    await isEmpty(adapter, queueRef())
+    // Also when it has run: the id is known for a while.
+    expect(await send(1, 'another input')).toEqual(RECEIPT)
+    await clients[0]?.service(probe).note.send({ key: 'b' }, { id: 'order-8' })
+    await eventually(() => t.ledger.runs('b order-8') === 1)
+    expect(t.ledger.keys).toEqual(['a order-7', 'b order-8'])
+  },
+  { needs: 'dedupeMs' },
+)

@@ -181,6 +181,15 @@ test.each([
   ['timeoutMs', null],
   ['timeoutMs', 0],
   ['delayMs', -1],
+  ['expiresMs', 0],
+  ['expiresMs', 1.5],
+  ['id', ''],
+  ['id', '123'],
+  ['id', 'a b'],
+  ['id', 'a/b'],
+  ['id', 'x'.repeat(65)],
+  ['id', 5],
+  ['id', null],
   ['signal', {}],
   ['failFast', 'no'],
   ['headers', null],
@@ -196,11 +205,32 @@ test.each([
   })
 })
 
+test('a send that would expire before it is due is refused, naming both times', async () => {
+  const client = await scriptedClient(createScripted())
+  const error = await errorOf(client.service(echo).note.send(1, { delayMs: 500, expiresMs: 500 }))
+  expect(error).toMatchObject({ code: 'CONFIG', executed: 'no' })
+  expect(error.message).toMatch(/expiresMs must be more than delayMs.* 500 and 500/)
+})
+
+test('two sends with one id are settled each by its own outcome, and close waits for both', async () => {
+  const scripted = createScripted()
+  const client = await scriptedClient(scripted)
+  const stub = client.service(echo)
+  const receipts = await Promise.all([stub.note.send(1, { id: 'order-7' }), stub.note.send(2, { id: 'order-7' })])
+  expect(receipts).toEqual([{ id: 'order-7' }, { id: 'order-7' }])
+  const closedAt = performance.now()
+  await client.close({ graceMs: 10_000 })
+  expect(performance.now() - closedAt).toBeLessThan(5_000)
+})
+
 test('options that a call does not have are refused, and null is no options', async () => {
   const client = await scriptedClient(createScripted())
   const stub = client.service(echo)
   expect(await errorOf(stub.say(1, { delayMs: 5 } as object))).toMatchObject({ code: 'CONFIG' })
   expect(await errorOf(stub.say(1, { inFlight: 5 } as object))).toMatchObject({ code: 'CONFIG' })
+  expect(await errorOf(stub.say(1, { expiresMs: 5 } as object))).toMatchObject({ code: 'CONFIG' })
+  expect(await errorOf(stub.say(1, { id: 'a' } as object))).toMatchObject({ code: 'CONFIG' })
+  expect(await errorOf(stub.note.sendMany([1], { id: 'a' } as object))).toMatchObject({ code: 'CONFIG' })
   expect(await errorOf(stub.say(1, null as never))).toMatchObject({ code: 'CONFIG' })
   expect(await errorOf(stub.say.start(1, null as never))).toMatchObject({ code: 'CONFIG' })
   expect(await errorOf(stub.say.map([1], { inFlight: 0 }).values())).toMatchObject({ code: 'CONFIG' })

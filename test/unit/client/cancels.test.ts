@@ -233,6 +233,7 @@ function publishedState(id = 'some-call'): CallState {
     target: { service: 'echo', method: 'say', queue, queueName: 'replyto.q.default.echo.v1' },
     endsAt: monotonicMs() + 600_000,
     deadline: Date.now() + 600_000,
+    expiresAt: Date.now() + 600_000,
     failFast: false,
     waitsForItself: false,
     onSettled: () => {},

@@ -27,6 +27,7 @@ function stateOf(
     kind,
     target,
     ...times,
+    expiresAt: kind === 'call' ? times.deadline : undefined,
     failFast: false,
     waitsForItself: false,
     onSettled: () => {},
