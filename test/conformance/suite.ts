@@ -45,7 +45,7 @@ export function describeConformance(options: ConformanceOptions): void {
     const reason = one.skipOn(capabilities) ?? skip.find((entry) => entry.case === one.title)?.reason
     if (reason !== undefined) {
       skipped.push(`${one.title} (${reason})`)
-      return test.skip(one.title, () => {})
+      return test.skip(`${one.title} [${reason}]`, () => {})
     }
     test(one.title, async () => {
       const { t, end } = createCaseContext(settings)
