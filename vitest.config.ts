@@ -7,6 +7,7 @@ const source = (path: string): string => fileURLToPath(new URL(path, import.meta
 const WITH_PROCESSES = [
   'test/conformance/**/*.test.ts',
   'test/chaos/**/*.test.ts',
+  'test/sweep/**/*.test.ts',
   'test/unit/embedded/takeover.test.ts',
   'test/unit/embedded/reconnect.test.ts',
   'test/unit/examples.test.ts',

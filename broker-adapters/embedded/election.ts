@@ -23,6 +23,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { passFaultPoint } from './fault-points.ts'
 import { isProvablyDead, isSameMachine, thisProcess, type ProcessIdentity } from './machine.ts'
 
 /** What the files and the socket say has this version; a higher one is refused. */
@@ -88,12 +89,22 @@ export function takeIntent(dir: string, epoch: number): boolean {
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error
   }
+  const owner = readIntent(file)
+  return owner !== undefined && (isProvablyDead(owner) || owner.pid === process.pid)
+}
+
+/** Who is about to become the hub of this epoch has died. */
+export function isIntentDead(dir: string, epoch: number): boolean {
+  const owner = readIntent(join(dir, `try-${epoch}`))
+  return owner !== undefined && isProvablyDead(owner)
+}
+
+function readIntent(file: string): ProcessIdentity | undefined {
   try {
-    const owner = JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity // only compared, field by field
-    return isProvablyDead(owner) || owner.pid === process.pid
+    return JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity // only compared, field by field
   } catch {
-    // Being written, or just cleaned up: the next look tells.
-    return false
+    // Not there, being written, or just cleaned up: the next look tells.
+    return undefined
   }
 }
 
@@ -107,6 +118,7 @@ export function becomeHub(dir: string, epoch: number, record: HubRecord): boolea
   } finally {
     closeSync(file)
   }
+  passFaultPoint('before link')
   try {
     linkSync(draft, hubFile(dir, epoch))
   } catch (error) {
@@ -168,6 +180,7 @@ export function cleanUp(dir: string, epoch: number, own: HubRecord): void {
     if (socket !== undefined && socket !== own.socket) rmSync(join(dir, socket), { force: true })
     rmSync(hubFile(dir, number), { force: true })
   }
+  passFaultPoint('half cleaned up')
   for (const number of old(/^released-(\d+)$/)) rmSync(releasedFile(dir, number), { force: true })
   for (const number of old(/^journal-(\d+)$/)) rmSync(journalFile(dir, number), { force: true })
   for (const number of old(/^try-(\d+)$/)) rmSync(join(dir, `try-${number}`), { force: true })

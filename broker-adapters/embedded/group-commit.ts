@@ -1,3 +1,4 @@
+import { passFaultPoint } from './fault-points.ts'
 import type { NamedTable, Store, Table, Write } from './store.ts'
 
 /** Collects writes into transactions, one at a time; what comes while one is under way is the next. */
@@ -53,6 +54,7 @@ export function createGroupCommit(options: {
       (isOurs) => {
         if (isStopped) return
         if (!isOurs || !options.mayConfirm()) return fail('another process has become the hub')
+        passFaultPoint('commit stored')
         isBusy = false
         for (const effect of effects) effect()
         options.onCommitted()

@@ -22,17 +22,22 @@ import {
   type HubRecord,
 } from './election.ts'
 import { createExitGate } from './exit-gate.ts'
+import { passFaultPoint } from './fault-points.ts'
 import { createHub, type Hub } from './hub.ts'
 import type { FromThread, HubThreadData, ToThread } from './hub-host.ts'
 import { readJournal } from './journal.ts'
+import { removeLeftovers } from './leftovers.ts'
 import { thisProcess } from './machine.ts'
 import { openSocketPath } from './socket-path.ts'
 import { findProblem, setAside, storeProblem } from './store-check.ts'
 import { loadLmdb, openStore, snapshotStore, type Store } from './store.ts'
 
 const TOUCH_MS = 2_000
+const LEFTOVERS_MS = 60_000
 /** A process whose socket has just closed may take this long to be seen as gone. */
 const DYING_MS = 200
+
+type Log = (level: 'error' | 'warn' | 'info' | 'debug', code: string, message: string) => void
 
 /** What the winner does with the store of the hub before. */
 interface Inheritance {
@@ -45,31 +50,33 @@ interface Inheritance {
 async function runHubThread(port: MessagePort, data: HubThreadData): Promise<void> {
   const { dir } = data
   const gate = createExitGate(data.gate)
-  const waiting: Socket[] = []
+  const waiting = new Set<Socket>()
   let hub: Hub | undefined
   let store: Store | undefined
   let epoch = 0
   let isEnding = false
 
   const say = (message: FromThread): void => port.postMessage(message)
-  const log = (level: 'error' | 'warn' | 'info' | 'debug', code: string, message: string): void =>
-    say({ type: 'log', level, code, message })
+  const log: Log = (level, code, message) => say({ type: 'log', level, code, message })
 
   const name = `s-${process.pid}-${Math.random().toString(36).slice(2, 10)}.sock`
   const socketPath = openSocketPath(dir, name)
   const server = createServer((socket) => {
-    if (hub === undefined) waiting.push(socket)
+    if (hub === undefined) keepWaiting(socket)
     else hub.accept(socket)
   })
   const lmdb = await loadLmdb()
+  passFaultPoint('before listen')
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(socketPath.path, () => resolve())
   })
   chmodSync(join(dir, name), 0o600)
+  passFaultPoint('after listen')
 
   async function contend(wanted: number, wasClosed: boolean): Promise<boolean> {
-    const inheritance = await inherit(dir, wanted, wasClosed)
+    passFaultPoint('stand-by promoted')
+    const inheritance = await inherit({ dir, log }, wanted, wasClosed)
     const { durability } = data
     const record: HubRecord = {
       ...thisProcess(),
@@ -82,6 +89,7 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
     if (!gate.enter()) return false
     try {
       if (!becomeHub(dir, wanted, record)) return false
+      passFaultPoint('after link')
       epoch = wanted
       say({ type: 'claimed', epoch })
       await open(record, inheritance)
@@ -99,6 +107,7 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
       await snapshotStore(lmdb, join(dir, record.from), path)
     }
     store = openStore(lmdb, { path, epoch, durability: data.durability, gate })
+    passFaultPoint('store claimed')
     hub = createHub({
       store,
       welcome: { epoch, durability: data.durability },
@@ -115,24 +124,40 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
         void end()
       },
     })
-    for (const socket of waiting.splice(0)) hub.accept(socket)
+    for (const socket of waiting) hub.accept(socket)
+    waiting.clear()
     cleanUp(dir, epoch, record)
-    keepTouching()
+    keepHouse()
   }
-  function keepTouching(): void {
-    setInterval(() => {
-      if (!isEnding && !isSuperseded(dir, epoch)) touchHub(dir, epoch)
-    }, TOUCH_MS)
+  /** Who comes before the hub is one, and may go again before it is. */
+  function keepWaiting(socket: Socket): void {
+    waiting.add(socket)
+    socket.on('error', (error) => log('debug', 'EMBEDDED_PEER', error.message))
+    socket.on('close', () => waiting.delete(socket))
+  }
+  function keepHouse(): void {
+    const whileHub = (run: () => void): void => {
+      if (!isEnding && !isSuperseded(dir, epoch)) run()
+    }
+    setInterval(() => whileHub(() => touchHub(dir, epoch)), TOUCH_MS)
+    const sweep = (): void => {
+      removeLeftovers(dir, epoch).catch((error: unknown) => log('debug', 'EMBEDDED_HUB', messageOf(error)))
+    }
+    sweep()
+    setInterval(() => whileHub(sweep), LEFTOVERS_MS)
   }
   /** In order: confirm what is stored, close the store, say so, go. */
   async function end(): Promise<void> {
     if (isEnding) return
     isEnding = true
+    passFaultPoint('close begun')
     await hub?.stop()
     server.close()
-    for (const socket of waiting.splice(0)) socket.destroy()
+    for (const socket of waiting) socket.destroy()
     await store?.close()
+    passFaultPoint('store closed')
     if (epoch > 0) markReleased(dir, epoch)
+    passFaultPoint('release marked')
     rmSync(join(dir, name), { force: true })
     socketPath.release()
     say({ type: 'ended' })
@@ -154,7 +179,11 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
   say({ type: 'ready' })
 }
 
-async function inherit(dir: string, epoch: number, wasClosed: boolean): Promise<Inheritance> {
+async function inherit(
+  { dir, log }: { readonly dir: string; readonly log: Log },
+  epoch: number,
+  wasClosed: boolean,
+): Promise<Inheritance> {
   const last = epoch - 1
   const fresh = `store-${epoch}`
   const record = readHub(dir, last)
@@ -174,7 +203,8 @@ async function inherit(dir: string, epoch: number, wasClosed: boolean): Promise<
   const store = findStore(dir, last)
   if (store === undefined) return { fate, store: fresh, from: '', problem: undefined }
   const path = join(dir, store)
-  const problem = storeProblem(path) ?? (wentDownWithMachine(dir, last, record) ? await findProblem(path) : undefined)
+  const problem =
+    storeProblem(path) ?? (wentDownWithMachine(dir, last, record) ? await findProblem(path, log) : undefined)
   if (problem !== undefined || fate === 'silent' || fate === 'abandoned')
     return { fate, store: fresh, from: store, problem }
   return { fate, store, from: '', problem }

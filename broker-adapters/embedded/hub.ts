@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { createGroupCommit } from './group-commit.ts'
 import { createHubConnection, type HubConnection } from './hub-connection.ts'
+import { passFaultPoint } from './fault-points.ts'
 import { createHubInboxes } from './hub-inboxes.ts'
 import { createHubLetters } from './hub-letters.ts'
 import { createHubMessages } from './hub-messages.ts'
@@ -83,6 +84,7 @@ export function createHub(options: HubOptions): Hub {
   })
 
   sequence = loadHub({ store, messages, letters, inboxes, sessions, journal: options.journal, now: now() })
+  passFaultPoint('store loaded')
   sessions.begin(messages.queues)
   let graceTimer = setTimeout(endGrace, options.resumeMs)
   const patienceTimer = setTimeout(() => {
@@ -119,7 +121,9 @@ export function createHub(options: HubOptions): Hub {
       messages.handOut()
     }
     sessions.flush()
+    if (written.size > 0) passFaultPoint('journal flushed')
     for (const connection of written) connection.flush()
+    if (isLookedUp && written.size > 0) passFaultPoint('confirm sent')
     written.clear()
     commit.pump()
     // Nothing is left for the one that its own writes, or the effects of the commit before it, have asked for.

@@ -8,6 +8,7 @@
  *     FINISHED = u32 queue · u48 at (epoch ms) · u16 bytes · key     after the commit
  */
 import { closeSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { passFaultPoint } from './fault-points.ts'
 import type { ProcessIdentity } from './machine.ts'
 
 export interface SessionIdentity extends Pick<
@@ -89,7 +90,9 @@ export function createJournal(file: string, contents: JournalContents): Journal 
   for (const [message, { grant, session }] of contents.grants) journal.grant(message, grant, session)
   for (const { queue, key, at: when } of contents.finished) journal.finished(queue, key, when)
   flush()
+  passFaultPoint('journal written')
   renameSync(draft, file)
+  passFaultPoint('journal renamed')
   return journal
 }
 

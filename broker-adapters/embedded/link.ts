@@ -3,7 +3,8 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerError, CallError, messageOf } from '../../protocol/errors.ts'
 import type { LogLevel } from '../adapter.ts'
-import { codeOf, FORMAT, hubFile, latestEpoch, readHub, takeIntent, type HubRecord } from './election.ts'
+import { codeOf, FORMAT, hubFile, isIntentDead, latestEpoch, readHub, takeIntent, type HubRecord } from './election.ts'
+import { passFaultPoint } from './fault-points.ts'
 import { createHubHost } from './hub-host.ts'
 import { networkFileSystem, thisProcess } from './machine.ts'
 import type { ResolvedEmbeddedOptions } from './options.ts'
@@ -59,8 +60,9 @@ export interface LinkOptions {
 /** closed: there was a connection · refused: nobody listens · silent: somebody does, and says nothing. */
 type Ending = 'closed' | 'refused' | 'silent'
 
-const INTENT_MS = 500
+const INTENT_MS = 1_000
 const POLL_MS = 4
+const MAX_POLL_MS = 50
 const MAX_BACKOFF_MS = 1_000
 const REFUSED_RETRY_MS = 1_000
 const BYE_MS = 1_000
@@ -148,11 +150,18 @@ export function createLink(given: LinkOptions): Link {
       await waitForHub(epoch)
       if (stopping.signal.aborted || existsSync(hubFile(dir, epoch))) return
     }
+    passFaultPoint('intent taken')
     if (!stopping.signal.aborted) await host.contend(epoch, ending === 'refused')
   }
+  /** Bounded, because its contender may be frozen; not to the same moment in all who wait. */
   async function waitForHub(epoch: number): Promise<void> {
-    const until = Date.now() + INTENT_MS
-    while (!stopping.signal.aborted && Date.now() < until && !existsSync(hubFile(dir, epoch))) await pause(POLL_MS)
+    const begun = Date.now()
+    const limitMs = INTENT_MS * (1 + Math.random())
+    for (let waitedMs = 0; waitedMs < limitMs && !stopping.signal.aborted; waitedMs = Date.now() - begun) {
+      if (existsSync(hubFile(dir, epoch)) || isIntentDead(dir, epoch)) return
+      // The longer it takes, the rarer: many who look often would take the processor from the one they wait for.
+      await pause(Math.min(Math.max(POLL_MS, waitedMs / 8), MAX_POLL_MS))
+    }
   }
 
   async function talk(record: HubRecord, onUp: () => void): Promise<Ending> {

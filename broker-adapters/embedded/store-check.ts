@@ -3,7 +3,6 @@
  * before it is opened.
  */
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { closeSync, existsSync, fstatSync, openSync, readSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,17 +37,38 @@ export function storeProblem(path: string): string | undefined {
   }
 }
 
+/** How store-scan.ts says that what it read is no sound store. */
+export const DAMAGED_EXIT_CODE = 86
+/** What a process dies of that follows a damaged file; any other signal came from outside. */
+const SIGNALS_OF_DAMAGE: readonly string[] = ['SIGBUS', 'SIGSEGV', 'SIGABRT', 'SIGILL', 'SIGFPE', 'SIGTRAP']
+
 /**
  * The same, read from end to end by a process of its own: for a store that was in use when the machine went down, of
- * which the meta pages tell too little.
+ * which the meta pages tell too little. If that process could not do its work, that is said, and proves nothing.
  */
-export async function findProblem(path: string): Promise<string | undefined> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./store-scan.js', import.meta.url)), path], {
-    stdio: 'ignore',
+export async function findProblem(
+  path: string,
+  log: (level: 'warn', code: string, message: string) => void,
+  program: URL = new URL('./store-scan.js', import.meta.url),
+): Promise<string | undefined> {
+  const child = spawn(process.execPath, [fileURLToPath(program), path], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-MAX_SAID)))
+  const verdict = await new Promise<string | undefined>((resolve) => {
+    child.once('error', (error) => resolve(inconclusive(error.message)))
+    child.once('close', (code, signal) => {
+      if (code === 0) resolve(undefined)
+      else if (signal !== null && SIGNALS_OF_DAMAGE.includes(signal)) resolve(`reading it ended with ${signal}`)
+      else if (code === DAMAGED_EXIT_CODE) resolve(`reading it ended with ${said.trim()}`)
+      else resolve(inconclusive(`${signal ?? `exit code ${code}`} ${said.trim()}`.trim()))
+    })
   })
-  const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null] // child_process says so
-  return code === 0 ? undefined : `reading it ended with ${signal ?? `exit code ${code ?? '?'}`}`
+  return verdict
+  function inconclusive(why: string): undefined {
+    log('warn', 'EMBEDDED_SCAN', `the store could not be read through after the restart of the machine: ${why}`)
+  }
 }
+const MAX_SAID = 500
 
 /** Puts the store out of the way; returns where to. */
 export function setAside(dir: string, name: string): string {

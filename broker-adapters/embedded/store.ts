@@ -2,6 +2,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { BrokerError, messageOf } from '../../protocol/errors.ts'
 import type { ExitGate } from './exit-gate.ts'
+import { passFaultPoint } from './fault-points.ts'
 
 type Lmdb = typeof import('lmdb')
 
@@ -51,7 +52,9 @@ export async function snapshotStore(lmdb: Lmdb, from: string, to: string): Promi
   } finally {
     await source.close()
   }
+  passFaultPoint('snapshot written')
   renameSync(draft, to)
+  passFaultPoint('snapshot renamed')
 }
 
 /** Reads everything, read-only. A damaged store ends the process by a signal, past any `try`. */
@@ -100,6 +103,7 @@ export function openStore(
     queues: root.openDB('queues', { encoding: 'binary' }),
     inboxes: root.openDB('inboxes', { encoding: 'binary' }),
   }
+  passFaultPoint('store opened')
   claim(root, meta, epoch)
 
   function apply(write: Write): void {
@@ -119,10 +123,13 @@ export function openStore(
     async commit(writes) {
       if (!gate.enter()) return new Promise(() => undefined)
       try {
+        passFaultPoint('before commit')
         // The list is complete before the callback runs: what a throwing callback has put would be stored.
-        return await meta.ifVersion(EPOCH_KEY, epoch, () => {
+        const stored = meta.ifVersion(EPOCH_KEY, epoch, () => {
           for (const write of writes) apply(write)
         })
+        passFaultPoint('commit begun')
+        return await stored
       } catch (error) {
         await causeOf(error)
         throw error

@@ -6,7 +6,7 @@ export interface Child {
   readonly pid: number
   /** Resolves with the first line on stdout that begins with this word; rejects if it ends before, or after some time. */
   line(word: string): Promise<string>
-  tell(command: 'finish' | 'close' | 'exit'): void
+  tell(command: 'finish' | 'close' | 'exit' | 'stop'): void
   /** Of its client or worker, now. */
   counters(): Promise<Readonly<Record<string, number>>>
   signal(signal: 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM'): void

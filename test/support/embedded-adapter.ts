@@ -11,10 +11,15 @@ export const QUEUE: QueueRef = {
   features: { keyed: false, priority: false, frames: false },
 }
 
+/** One that no process works on: what is in it is read from the store. */
+export const KEPT: QueueRef = { ...QUEUE, service: 'kept' }
+
 export interface Opened {
   readonly adapter: BrokerAdapter
   readonly states: { readonly state: AdapterState; readonly reason: string | undefined; readonly at: number }[]
   readonly logs: string[]
+  /** Of the hub that it is, or was last, connected to. */
+  epoch(): number
   /** Resolves at the next change to this state. */
   next(state: AdapterState): Promise<void>
 }
@@ -23,13 +28,17 @@ export function openEmbedded(options: EmbeddedOptions, namespace = 'replyto'): O
   const adapter = embedded(options).create()
   const states: { state: AdapterState; reason: string | undefined; at: number }[] = []
   const logs: string[] = []
+  let epoch = 0
   const waiting: { state: AdapterState; resolve: () => void }[] = []
   const start = (): Promise<void> =>
     adapter.start({
       namespace,
       processId: `test-${randomUUID().slice(0, 8)}`,
       maxPayloadBytes: 1_000_000,
-      log: (level, code, message) => logs.push(`${level} ${code} ${message}`),
+      log(level, code, message) {
+        logs.push(`${level} ${code} ${message}`)
+        epoch = Number(/^connected to hub (\d+)$/.exec(message)?.[1] ?? epoch)
+      },
       now: Date.now,
       onState(state, reason) {
         states.push({ state, reason, at: Date.now() })
@@ -43,6 +52,7 @@ export function openEmbedded(options: EmbeddedOptions, namespace = 'replyto'): O
     adapter,
     states,
     logs,
+    epoch: () => epoch,
     start,
     next: (state) => new Promise((resolve) => waiting.push({ state, resolve })),
   }

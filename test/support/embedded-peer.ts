@@ -4,8 +4,8 @@ import { openSync, writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import type { Delivery } from '../../broker-adapters/adapter.ts'
 import type { EmbeddedOptions } from '../../broker-adapters/embedded/index.ts'
-import type { Message } from '../../protocol/message.ts'
-import { messageOf, openEmbedded, QUEUE, resultOf } from './embedded-adapter.ts'
+import type { Message, QueueRef } from '../../protocol/message.ts'
+import { KEPT, messageOf, openEmbedded, QUEUE, resultOf } from './embedded-adapter.ts'
 
 export interface PeerOptions {
   readonly name: string
@@ -15,6 +15,10 @@ export interface PeerOptions {
   readonly sends: number
   readonly calls: number
   readonly works: boolean
+  /** Sends go to a queue that nobody works on. @default false */
+  readonly keeps?: boolean
+  /** Between two sends or calls of the same lane. @default 0 */
+  readonly pauseMs?: number
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as PeerOptions // written by embedded-processes.ts
@@ -29,6 +33,13 @@ let last = 0
 
 function note(...words: (string | number)[]): void {
   writeSync(ledger, `${words.join(' ')}\n`)
+}
+/** The clock that all processes of a machine share and nobody sets. */
+function nowMs(): number {
+  return Number(process.hrtime.bigint() / 1_000n) / 1_000
+}
+async function pause(): Promise<void> {
+  if (options.pauseMs !== undefined) await new Promise((resolve) => setTimeout(resolve, options.pauseMs))
 }
 function whenUp(): Promise<void> {
   return isUp ? Promise.resolve() : new Promise((resolve) => upWaiters.push(resolve))
@@ -51,25 +62,31 @@ function watchDown(): void {
 }
 
 /** What the library's outbox does: the same message again until its outcome is known. */
-async function publish(message: Message, isAnswered: () => boolean): Promise<void> {
+async function publish(queue: QueueRef, message: Message, isAnswered: () => boolean): Promise<void> {
   for (;;) {
     await whenUp()
     if (isAnswered()) return
-    const [outcome] = await adapter.publish(QUEUE, [message])
-    if (outcome?.status === 'stored') return note('confirmed', message.id)
+    const issuedAt = nowMs()
+    const [outcome] = await adapter.publish(queue, [message])
+    if (outcome?.status === 'stored') return note('confirmed', message.id, peer.epoch(), issuedAt, nowMs())
     if (outcome?.status !== 'unknown' && outcome?.status !== 'notSent') return note('refused', JSON.stringify(outcome))
     if (outcome.status === 'notSent') await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 async function sendOn(): Promise<void> {
-  while (!isFinishing) await publish(messageOf(`${options.name}.s${++last}`, { type: 'send' }), () => false)
+  const queue = options.keeps === true ? KEPT : QUEUE
+  while (!isFinishing) {
+    await publish(queue, messageOf(`${options.name}.s${++last}`, { type: 'send' }), () => false)
+    await pause()
+  }
 }
 async function callOn(replyTo: string): Promise<void> {
   while (!isFinishing) {
     const id = `${options.name}.c${++last}`
     const reply = new Promise<void>((resolve) => answered.set(id, resolve))
-    await publish(messageOf(id, { replyTo }), () => !answered.has(id))
+    await publish(QUEUE, messageOf(id, { replyTo }), () => !answered.has(id))
     await reply
+    await pause()
   }
 }
 async function work(delivery: Delivery): Promise<void> {
@@ -93,8 +110,9 @@ async function main(): Promise<void> {
   watchDown()
   await peer.start()
   await adapter.declare(QUEUE)
+  if (options.keeps === true) await adapter.declare(KEPT)
   const inbox = await adapter.openInbox(
-    { leaseMs: 60_000, onRecreated: () => note('recreated') },
+    { leaseMs: 600_000, onRecreated: () => note('recreated') },
     ({ correlationId }, done) => {
       done()
       const resolve = answered.get(correlationId)

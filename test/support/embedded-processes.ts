@@ -1,5 +1,5 @@
 // Starts embedded-peer.ts in processes of its own, and reads their ledgers.
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -19,8 +19,18 @@ export interface Peer {
   readonly exited: Promise<number | null>
 }
 
+export interface Confirm {
+  readonly id: string
+  /** Of the hub that confirmed it. */
+  readonly epoch: number
+  /** On the clock that all processes share. */
+  readonly issuedAt: number
+  readonly confirmedAt: number
+}
+
 export interface Ledger {
   readonly confirmed: Set<string>
+  readonly confirms: Confirm[]
   readonly answered: Set<string>
   /** How often each id was run. */
   readonly ran: Map<string, number>
@@ -43,11 +53,21 @@ export function makeDirectory(): { readonly root: string; readonly dir: string }
   return { root, dir: join(root, 'broker') }
 }
 
-export function startPeer(root: string, options: Omit<PeerOptions, 'ledger'>): Peer {
+/** Its ledger is `<root>/<name>.ledger`; what it says on stderr is for the caller to read. */
+export function spawnPeer(
+  root: string,
+  options: Omit<PeerOptions, 'ledger'>,
+  env: Readonly<Record<string, string>> = {},
+): ChildProcessWithoutNullStreams {
   const ledger = join(root, `${options.name}.ledger`)
-  const child = spawn(process.execPath, [PROGRAM, JSON.stringify({ ...options, ledger })], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+  return spawn(process.execPath, [PROGRAM, JSON.stringify({ ...options, ledger })], {
+    env: { ...process.env, ...env },
   })
+}
+
+export function startPeer(root: string, options: Omit<PeerOptions, 'ledger'>): Peer {
+  const child = spawnPeer(root, options)
+  child.stderr.pipe(process.stderr)
   const seen: string[] = []
   const waiting: { readonly text: string; readonly resolve: () => void }[] = []
   createInterface({ input: child.stdout }).on('line', (text) => {
@@ -78,17 +98,39 @@ export async function epochAfter(dir: string, epoch: number): Promise<number> {
 }
 
 export function readLedgers(root: string): Ledger {
-  const all: Ledger = { confirmed: new Set(), answered: new Set(), ran: new Map(), outages: [], odd: [] }
+  const all: Ledger = { confirmed: new Set(), confirms: [], answered: new Set(), ran: new Map(), outages: [], odd: [] }
   for (const name of readdirSync(root).filter((file) => file.endsWith('.ledger'))) {
     for (const line of readFileSync(join(root, name), 'utf8').split('\n')) readLine(line, all)
   }
   return all
 }
 
+/**
+ * Publishes that an earlier hub confirmed although they were made after a later one's first confirmation: two hubs that
+ * confirm. One that was merely read late was made before.
+ */
+export function confirmedByTwo(confirms: readonly Confirm[]): Confirm[] {
+  const firstOf = new Map<number, number>()
+  for (const { epoch, confirmedAt } of confirms) {
+    firstOf.set(epoch, Math.min(confirmedAt, firstOf.get(epoch) ?? Infinity))
+  }
+  // For each epoch the earliest confirmation of any later one.
+  const endOf = new Map<number, number>()
+  let earliest = Infinity
+  for (const epoch of [...firstOf.keys()].toSorted((a, b) => b - a)) {
+    endOf.set(epoch, earliest)
+    earliest = Math.min(earliest, firstOf.get(epoch) ?? Infinity)
+  }
+  return confirms.filter(({ epoch, issuedAt }) => issuedAt > (endOf.get(epoch) ?? Infinity))
+}
+
 function readLine(line: string, all: Ledger): void {
-  const [kind, value = ''] = line.split(' ')
-  if (kind === 'confirmed') all.confirmed.add(value)
-  else if (kind === 'answered') all.answered.add(value)
+  const [kind, value = '', ...rest] = line.split(' ')
+  if (kind === 'confirmed') {
+    const [epoch = 0, issuedAt = 0, confirmedAt = 0] = rest.map(Number)
+    all.confirmed.add(value)
+    all.confirms.push({ id: value, epoch, issuedAt, confirmedAt })
+  } else if (kind === 'answered') all.answered.add(value)
   else if (kind === 'ran') all.ran.set(value, (all.ran.get(value) ?? 0) + 1)
   else if (kind === 'up') all.outages.push(Number(value))
   else if (line !== '' && kind !== 'down' && kind !== 'gone') all.odd.push(line)
