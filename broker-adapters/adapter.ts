@@ -59,9 +59,14 @@ export interface Delivery {
 }
 
 export interface Subscription {
-  /** No further deliveries until `resume`; what is held stays held. */
-  pause(): void
+  /**
+   * No further deliveries until `resume`; what is held stays held. Resolves when none is on its way here any more, at the
+   * latest with the connection; never rejects.
+   */
+  pause(): Promise<void>
   resume(): void
+  /** True: messages wait that this consumer, with its free credit, should have got. */
+  isStarved(): Promise<boolean>
   /** Consumes no more. What is held can still be settled; deliveries on their way here go back by themselves. */
   stop(): Promise<void>
 }

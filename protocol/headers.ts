@@ -26,6 +26,8 @@ export const HEADER = {
   resent: 'rt-resent',
   /** A worker's error history, one line an attempt. */
   history: 'rt-history',
+  /** It is to run with nothing beside it; how often its worker ended meanwhile. Empty: not any more. */
+  solo: 'rt-solo',
 
   /** Of replies. */
   worker: 'rt-worker',

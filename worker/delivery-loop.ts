@@ -13,7 +13,8 @@ export interface DeliveryLoop {
   readonly isConsuming: boolean
   /** Resolves when consuming; waits while the broker is away. */
   start(): Promise<void>
-  pause(): void
+  /** Resolves when nothing more is on its way here; never rejects. */
+  pause(): Promise<void>
   resume(): void
   /** Takes nothing more; cancels are still heard. Never rejects. */
   stop(): Promise<void>
@@ -45,14 +46,14 @@ export function createDeliveryLoop(
         dispatcher.accept(queue, delivery),
       )
       subscription = opened
-      if (isPaused) opened.pause()
+      if (isPaused) await pauseQuietly(opened)
       if (isStopped) await stopQuietly(opened)
       addCleanup(core.onState((state) => state === 'up' && sayHello()))
       sayHello()
     },
-    pause() {
+    async pause() {
       isPaused = true
-      quietly(() => subscription?.pause())
+      await pauseQuietly(subscription)
     },
     resume() {
       isPaused = false
@@ -84,6 +85,14 @@ export function createDeliveryLoop(
 
   function sayHello(): void {
     if (!isStopped) quietly(() => adapter.broadcast(helloTopic(queue.name), NOTHING))
+  }
+
+  async function pauseQuietly(opened: Subscription | undefined): Promise<void> {
+    try {
+      await opened?.pause()
+    } catch (error) {
+      core.log('warn', 'SUBSCRIPTION', `the subscription to ${queue.name} did not pause: ${describeThrown(error)}`)
+    }
   }
 
   async function stopQuietly(opened: Subscription): Promise<void> {

@@ -4,11 +4,12 @@ import { monotonicMs } from '../protocol/clock.ts'
 import { isValidId } from '../protocol/ids.ts'
 import { cancelled, stackOf } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
-import { holdCall, refusalOf } from './intake.ts'
+import { holdCall, isSuspect, refusalOf } from './intake.ts'
 import { HOLD_MS } from './retry-policy.ts'
 import { createRuns } from './runs.ts'
 import type { ServedQueue } from './served-queue.ts'
-import { createSettler, releaseAll } from './settle-call.ts'
+import { createSettler } from './settle-call.ts'
+import { createSoloRuns } from './solo-runs.ts'
 import { wireText } from './wire-text.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
@@ -19,26 +20,41 @@ export interface Dispatcher {
   cancel(queue: ServedQueue, message: CancelMessage): void
   /** Every slot is taken by a handler that ran over its time. */
   readonly isStuck: boolean
-  /** What has not begun goes to others. */
-  giveBackWaiting(queues: readonly ServedQueue[]): void
+  /** False: no slot will be free soon, or one call runs alone. */
+  readonly mayTake: boolean
   /** Nothing begins from now on; what waits goes back, retries that were held are stored. */
-  stopBeginning(queues: readonly ServedQueue[]): void
-  abortRunning(queues: readonly ServedQueue[]): void
+  stopBeginning(): void
+  abortRunning(): void
   /** Gives the calls of handlers that still run to others; what these handlers return is ignored. */
-  abandonRunning(queues: readonly ServedQueue[]): void
+  abandonRunning(): Promise<void>
 }
 
-/** duplicate? → lost? → crashed? expired? cancelled? → slot → run → settle, each a function of that name. */
-export function createDispatcher(
-  parts: WorkerParts,
-  { onStuckChange }: { readonly onStuckChange: (isStuck: boolean) => void },
-): Dispatcher {
+export interface DispatcherOptions {
+  readonly queues: readonly ServedQueue[]
+  /** Pauses or resumes the subscriptions, as `mayTake` says; resolves when nothing is on its way here any more. */
+  readonly updateFlow: () => Promise<void>
+}
+
+/** duplicate? → lost? → crashed? expired? cancelled? → alone? → slot → run → settle, each a function of that name. */
+export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: DispatcherOptions): Dispatcher {
   const { wheel, count, core } = parts
   const settler = createSettler(parts, { retryLater })
   const runs = createRuns(parts, {
     onEnd: (call, outcome) => settler.settle(call, outcome),
     onRepeat: waitForSlot,
-    onStuckChange,
+    onStuckChange(isStuck) {
+      void updateFlow()
+      if (isStuck) for (const call of allCalls(queues)) if (call.stage === 'waiting') giveBackUnbegun(call)
+    },
+  })
+  const solo = createSoloRuns({
+    queues,
+    updateFlow,
+    giveBackOthers(alone) {
+      for (const call of allCalls(queues)) if (call !== alone) giveBackUnbegun(call)
+    },
+    giveBack: (call, given) => settler.giveBack(call, given),
+    start: waitForSlot,
   })
   let isStopped = false
 
@@ -58,29 +74,26 @@ export function createDispatcher(
     get isStuck() {
       return runs.isStuck
     },
-    giveBackWaiting(queues) {
-      for (const call of allCalls(queues)) if (call.stage === 'waiting') giveBackUnbegun(call)
+    get mayTake() {
+      return !runs.isStuck && !solo.isBusy
     },
-    stopBeginning(queues) {
+    stopBeginning() {
       isStopped = true
       for (const call of allCalls(queues)) giveBackUnbegun(call)
     },
-    abortRunning(queues) {
+    abortRunning() {
       for (const call of allCalls(queues)) runs.abort(call)
     },
-    abandonRunning(queues) {
-      for (const call of allCalls(queues)) {
-        if (call.running === undefined) continue
-        runs.abandon(call)
-        call.queue.calls.forget(call)
-        releaseAll(call)
-      }
+    async abandonRunning() {
+      const running = allCalls(queues).filter((call) => call.running !== undefined)
+      for (const call of running) runs.abandon(call)
+      await Promise.all(running.map((call) => settler.abandon(call)))
     },
   }
 
   function accept(queue: ServedQueue, delivery: Delivery): void {
     queue.lastDeliveryAt = monotonicMs()
-    if (isStopped || runs.isStuck) return giveBackAtOnce(delivery)
+    if ((isStopped || runs.isStuck) && !delivery.handBacks) return giveBackAtOnce(delivery)
     if (!isValidId(wireText(delivery.message.id)))
       return refuseUnnamed(delivery, 'its id is not 1 to 64 of A-Z, a-z, 0-9, ., _ and -')
     if (isDuplicate(queue, delivery)) return
@@ -89,8 +102,15 @@ export function createDispatcher(
     queue.calls.add(call)
     delivery.onLost(() => lose(call, delivery))
     const refusal = refusalOf(call, parts)
-    if (refusal === undefined) waitForSlot(call)
+    if (refusal === undefined) place(call)
     else settler.settle(call, refusal)
+  }
+
+  function place(call: HeldCall): void {
+    if (isSuspect(call)) settler.isolate(call)
+    else if (isStopped || runs.isStuck || solo.isBusy) settler.giveBack(call)
+    else if (call.isSolo) solo.take(call)
+    else waitForSlot(call)
   }
 
   function giveBackAtOnce(delivery: Delivery): void {
@@ -106,10 +126,10 @@ export function createDispatcher(
     delivery.deadLetter(why).catch((error: unknown) => core.log('error', 'DEAD_LETTER', stackOf(error)))
   }
 
-  /** A running call keeps its run: the new delivery takes the place of the lost one, or is settled with it. */
+  /** A running call keeps its run: the new delivery takes the place of the lost one, or is settled with it. A copy is none. */
   function isDuplicate(queue: ServedQueue, delivery: Delivery): boolean {
     const held = queue.calls.get(delivery.message.id)
-    if (held !== undefined) {
+    if (held !== undefined && (held.stage !== 'leaving' || held.delivery.isLost)) {
       count('duplicates')
       held.mayHaveRun = true
       if (held.delivery.isLost) held.delivery = delivery
@@ -132,7 +152,7 @@ export function createDispatcher(
   /** Unacked while it is short, so that it stays here; else the broker keeps it. */
   function retryLater(call: HeldCall, delayMs: number): void {
     call.stage = 'held'
-    if (isStopped || delayMs > HOLD_MS) return settler.giveBack(call, { delayMs })
+    if (isStopped || call.isSolo || delayMs > HOLD_MS) return settler.giveBack(call, { delayMs })
     call.dueAt = monotonicMs() + delayMs
     const timer = wheel.schedule(call.dueAt, () => {
       call.leave = undefined

@@ -79,8 +79,9 @@ export function timedOut(call: HeldCall, ranMs: number): Outcome {
   return { kind: 'timedOut', failure: { code: 'ATTEMPT_TIMEOUT', message } }
 }
 
-export function crashed(call: HeldCall, handBacks: number): Outcome {
-  const message = `${nameOf(call)} came back from its workers ${handBacks} times: it seems to end them`
+export function crashed(call: HeldCall, times: number): Outcome {
+  const how = call.isSolo ? 'while it ran alone' : 'and was given back'
+  const message = `${nameOf(call)} came back from its workers ${times} times ${how}: it seems to end them`
   return { kind: 'crashed', failure: { code: 'CRASHED', message } }
 }
 

@@ -22,8 +22,11 @@ export interface HeldCall {
   attempt: number
   /** One entry per failed attempt. */
   history: string
-  /** waiting: for a slot. held: for its next attempt. Only `running` has `running`, only waiting and held have `leave`. */
-  stage: 'waiting' | 'running' | 'held' | 'settling' | 'done'
+  /**
+   * waiting: for a slot. held: for its next attempt. leaving: a copy takes its place at the broker. Only `running` has
+   * `running`, only waiting and held have `leave`.
+   */
+  stage: 'waiting' | 'running' | 'held' | 'settling' | 'leaving' | 'done'
   /** Monotonic ms at which a held one is due. */
   dueAt: number
   leave: (() => void) | undefined
@@ -33,6 +36,13 @@ export interface HeldCall {
   isCancelled: boolean
   /** Some copy of it may have entered a handler. */
   mayHaveRun: boolean
+  /** It runs with nothing beside it. */
+  isSolo: boolean
+}
+
+/** Nothing more can be done about it here. */
+export function isSettled({ stage }: HeldCall): boolean {
+  return stage === 'settling' || stage === 'leaving' || stage === 'done'
 }
 
 /** The calls of one queue that are held, and the ids of those that ended. */
@@ -46,7 +56,8 @@ export interface HeldCalls {
   /** It is no longer held here and may come again. */
   forget(call: HeldCall): void
   isFinished(id: string): boolean
-  whenEmpty(): Promise<void>
+  /** Resolves when no more than so many are held. */
+  whenAtMost(count: number): Promise<void>
 }
 
 const REMEMBERED = 10_000
@@ -56,7 +67,7 @@ export function createHeldCalls(remembered: number = REMEMBERED): HeldCalls {
   const ring: string[] = []
   const finished = new Set<string>()
   let next = 0
-  let waiters: (() => void)[] = []
+  let waiters: { readonly count: number; readonly resolve: () => void }[] = []
 
   return {
     get size() {
@@ -73,7 +84,8 @@ export function createHeldCalls(remembered: number = REMEMBERED): HeldCalls {
     },
     forget: remove,
     isFinished: (id) => finished.has(id),
-    whenEmpty: () => (held.size === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
+    whenAtMost: (count) =>
+      held.size <= count ? Promise.resolve() : new Promise((resolve) => waiters.push({ count, resolve })),
   }
 
   /** A ring, since a set whose oldest entries are deleted gets slow at its beginning. */
@@ -89,9 +101,9 @@ export function createHeldCalls(remembered: number = REMEMBERED): HeldCalls {
   function remove(call: HeldCall): void {
     call.stage = 'done'
     if (held.get(call.message.id) === call) held.delete(call.message.id)
-    if (held.size > 0) return
-    const ready = waiters
-    waiters = []
-    for (const resolve of ready) resolve()
+    if (waiters.length === 0) return
+    const ready = waiters.filter(({ count }) => held.size <= count)
+    waiters = waiters.filter(({ count }) => held.size > count)
+    for (const { resolve } of ready) resolve()
   }
 }

@@ -1,6 +1,6 @@
 import type { Delivery } from '../broker-adapters/adapter.ts'
 import { isExpired, readDeadline } from '../protocol/deadline.ts'
-import { attemptOf, HEADER } from '../protocol/headers.ts'
+import { attemptOf, HEADER, integerHeader } from '../protocol/headers.ts'
 import { HOST_ID } from '../protocol/host-id.ts'
 import { cancelled, crashed, expired } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
@@ -9,7 +9,10 @@ import type { Outcome } from './settlement.ts'
 import { wireText } from './wire-text.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
-/** A net against messages that end their workers: far above what a rolling restart or a flaky network gives back. */
+/** After so many hand-backs, for whatever reason, a message is run alone: only then its crashes count. */
+const SUSPECT_HAND_BACKS = 2
+const MAX_SOLO_CRASHES = 3
+/** A net, should running alone not come about: far above what a rolling restart or a flaky network gives back. */
 export const MAX_HAND_BACKS = 100
 const MAX_ADDRESS_CHARS = 512
 const MAX_HISTORY_CHARS = 2048
@@ -39,7 +42,18 @@ export function holdCall(queue: ServedQueue, delivery: Delivery, parts: WorkerPa
       delivery.redelivered ||
       headers[HEADER.ran] !== undefined ||
       headers[HEADER.resent] !== undefined,
+    isSolo: integerHeader(headers, HEADER.solo) !== undefined,
   }
+}
+
+/** It came back so often that it may be what ends its workers, or only have been beside that. */
+export function isSuspect({ isSolo, delivery }: HeldCall): boolean {
+  return !isSolo && (delivery.handBacks ?? 0) >= SUSPECT_HAND_BACKS
+}
+
+/** How often a worker ended while it ran this one alone: before this copy was stored, and since. */
+export function soloCrashesOf({ message, delivery }: Pick<HeldCall, 'message' | 'delivery'>): number {
+  return (integerHeader(message.headers, HEADER.solo) ?? 0) + (delivery.handBacks ?? 0)
 }
 
 /** Why a call is not run at all; undefined: it may. */
@@ -54,6 +68,7 @@ export function refusalAtTurn(call: HeldCall, parts: WorkerParts): Outcome | und
 
 function refuseCrashed(call: HeldCall): Outcome | undefined {
   const handBacks = call.delivery.handBacks ?? 0
+  if (call.isSolo && soloCrashesOf(call) > MAX_SOLO_CRASHES) return crashed(call, soloCrashesOf(call))
   return handBacks >= MAX_HAND_BACKS ? crashed(call, handBacks) : undefined
 }
 

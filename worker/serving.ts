@@ -19,7 +19,7 @@ export interface Serving {
   start(): Promise<void>
   isConsuming(queue: ServedQueue): boolean
   readonly isStuck: boolean
-  /** Never rejects; takes at most the grace and a second. */
+  /** Never rejects; takes at most the grace and two seconds. */
   drain(grace: Grace): Promise<void>
 }
 
@@ -39,7 +39,7 @@ export function createServing(given: ServingOptions): Serving {
   const { core, adapter, wheel, count, queues } = given
   const outbox = createReplyOutbox({ core, adapter, wheel, count })
   const parts: WorkerParts = { ...given, outbox }
-  const dispatcher = createDispatcher(parts, { onStuckChange })
+  const dispatcher = createDispatcher(parts, { queues, updateFlow })
   const loops = queues.map((queue) => createDeliveryLoop(queue, { parts, dispatcher }))
 
   return {
@@ -54,13 +54,9 @@ export function createServing(given: ServingOptions): Serving {
     drain,
   }
 
-  /** No slot will be free soon: others shall have what waits here, and nothing new comes. */
-  function onStuckChange(isStuck: boolean): void {
-    for (const loop of loops) {
-      if (isStuck) loop.pause()
-      else loop.resume()
-    }
-    if (isStuck) dispatcher.giveBackWaiting(queues)
+  async function updateFlow(): Promise<void> {
+    if (dispatcher.mayTake) for (const loop of loops) loop.resume()
+    else await Promise.all(loops.map((loop) => loop.pause()))
   }
 
   /**
@@ -70,11 +66,12 @@ export function createServing(given: ServingOptions): Serving {
    */
   async function drain(grace: Grace): Promise<void> {
     const stopped = Promise.all(loops.map((loop) => loop.stop()))
-    dispatcher.stopBeginning(queues)
-    const allSettled = stopped.then(() => Promise.all(queues.map((queue) => queue.calls.whenEmpty())))
+    dispatcher.stopBeginning()
+    const allSettled = stopped.then(() => Promise.all(queues.map((queue) => queue.calls.whenAtMost(0))))
     if (!(await grace.isEnoughFor(allSettled))) {
-      dispatcher.abortRunning(queues)
-      if (!(await createGrace(OVERRUN_GRACE_MS).isEnoughFor(allSettled))) dispatcher.abandonRunning(queues)
+      dispatcher.abortRunning()
+      if (!(await createGrace(OVERRUN_GRACE_MS).isEnoughFor(allSettled)))
+        await createGrace(OVERRUN_GRACE_MS).isEnoughFor(dispatcher.abandonRunning())
     }
     outbox.close()
     for (const loop of loops) loop.close()

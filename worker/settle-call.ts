@@ -2,9 +2,10 @@ import type { DeadLetterReason, Delivery } from '../broker-adapters/adapter.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { lastMoment } from './attempt.ts'
 import { describeThrown, nameOf, stackOf } from './failures.ts'
-import type { HeldCall } from './held-calls.ts'
+import { isSettled, type HeldCall } from './held-calls.ts'
+import { givenBackHeaders, isolatedHeaders } from './give-back.ts'
 import { errorReply, resultReply } from './replies.ts'
-import { appendHistory, attemptsOf, isAheadOfMessage, retryDelayMs, retryHeaders } from './retry-policy.ts'
+import { appendHistory, attemptsOf, retryDelayMs } from './retry-policy.ts'
 import { decideSettlement, type Outcome, type Settlement, type SettlementFacts } from './settlement.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
@@ -14,6 +15,10 @@ export interface Settler {
   settle(call: HeldCall, outcome: Outcome): void
   /** Gives it back to the broker; what was tried here already is stored with it. `delayMs`: of a retry that was held. */
   giveBack(call: HeldCall, options?: { readonly delayMs: number }): void
+  /** Stores it as one that runs alone. */
+  isolate(call: HeldCall): void
+  /** Gives the call of a handler that runs on to others; resolves when that is done. */
+  abandon(call: HeldCall): Promise<void>
 }
 
 /** So long after its deadline an answer is still brought to the broker. */
@@ -29,15 +34,26 @@ export function createSettler(
 
   return {
     settle(call, outcome) {
-      if (call.stage === 'settling' || call.stage === 'done') return
+      if (isSettled(call)) return
       call.stage = 'settling'
       countOutcome(outcome, count)
       guarded(call, () => carryOut(call, outcome, decideSettlement(outcome, factsFor(call, outcome, parts))))
     },
     giveBack(call, { delayMs } = { delayMs: 0 }) {
-      if (call.stage === 'settling' || call.stage === 'done') return
+      if (isSettled(call)) return
       call.stage = 'settling'
       guarded(call, () => handBack(call, delayMs))
+    },
+    isolate(call) {
+      call.stage = 'settling'
+      count('isolated')
+      const text = `${nameOf(call)} came back from its workers: it is run alone, should it be what ends them`
+      core.log('warn', 'ISOLATED', text, call.queue.name)
+      guarded(call, () => storeCopy(call, { delayMs: 0, headers: isolatedHeaders(call) }))
+    },
+    async abandon(call) {
+      call.stage = 'settling'
+      await goBack(call, 0)
     },
   }
 
@@ -68,11 +84,21 @@ export function createSettler(
 
   async function handBack(call: HeldCall, delayMs: number): Promise<void> {
     count('released')
-    if (isAheadOfMessage(call)) {
-      const headers = retryHeaders(call)
-      await onDelivery(call, (delivery) => delivery.retry({ delayMs: Math.max(0, Math.round(delayMs)), headers }))
-      ackSpares(call)
-    } else releaseAll(call)
+    await goBack(call, delayMs)
+  }
+
+  async function goBack(call: HeldCall, delayMs: number): Promise<void> {
+    const headers = givenBackHeaders(call)
+    if (headers !== undefined) return storeCopy(call, { delayMs: Math.max(0, Math.round(delayMs)), headers })
+    releaseAll(call)
+    call.queue.calls.forget(call)
+  }
+
+  /** The broker may hand the copy over, to this worker too, before it says that it has stored it. */
+  async function storeCopy(call: HeldCall, copy: Parameters<Delivery['retry']>[0]): Promise<void> {
+    call.stage = 'leaving'
+    await onDelivery(call, (delivery) => delivery.retry(copy))
+    ackSpares(call)
     call.queue.calls.forget(call)
   }
 
@@ -178,8 +204,7 @@ function ackSpares(call: HeldCall): void {
   for (const delivery of call.spares.splice(0)) if (!delivery.isLost) delivery.ack()
 }
 
-/** Also for a call that is taken from its running handler at the end of a drain. */
-export function releaseAll(call: HeldCall): void {
+function releaseAll(call: HeldCall): void {
   for (const delivery of [call.delivery, ...call.spares.splice(0)]) if (!delivery.isLost) delivery.release()
 }
 

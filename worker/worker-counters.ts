@@ -12,6 +12,7 @@
  * | duplicates | a message came again: adopted by its running attempt, or acked because it had finished |
  * | lostDeliveries | the broker took a delivery back while it was held here |
  * | released | a delivery was given back, not begun |
+ * | isolated | a message had come back from its workers twice and was set apart, to run alone |
  * | invalidMessages | a message could not be read |
  * | refusedReplyAddress | a reply address is not of this namespace; nothing is sent there |
  * | repliesGone | the caller's inbox no longer exists |
@@ -30,6 +31,7 @@ export type WorkerCount =
   | 'duplicates'
   | 'lostDeliveries'
   | 'released'
+  | 'isolated'
   | 'invalidMessages'
   | 'refusedReplyAddress'
   | 'repliesGone'

@@ -244,9 +244,20 @@ export function createDeliveries(options: {
       link.writer.begin(OP.FLOW).u32(owner.number).u8(wanted).end()
       link.flushSoon()
     }
+    /** Answered behind all that was handed out before; without a connection nothing is on its way. */
+    const isStarved = (): Promise<boolean> =>
+      ask(
+        OP.STARVED,
+        (writer) => writer.u32(owner.number).str(owner.queue),
+        (fields) => fields.u32() === 1,
+      ).catch(() => false)
     return {
-      pause: () => flow(FLOW.pause),
+      async pause() {
+        flow(FLOW.pause)
+        await isStarved()
+      },
       resume: () => flow(FLOW.resume),
+      isStarved,
       stop() {
         flow(FLOW.stop)
         dropIfDone(owner)

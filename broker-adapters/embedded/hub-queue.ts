@@ -40,6 +40,10 @@ export interface HubSubscription {
   isStopped: boolean
 }
 
+export function hasFreeCredit({ isPaused, isStopped, held, prefetch }: HubSubscription): boolean {
+  return !isPaused && !isStopped && held < prefetch
+}
+
 export interface Letter {
   readonly sequence: number
   readonly id: string

@@ -6,7 +6,7 @@ import type { HubConnection } from './hub-connection.ts'
 import type { HubInboxes } from './hub-inboxes.ts'
 import type { HubLetters } from './hub-letters.ts'
 import type { HubMessages } from './hub-messages.ts'
-import type { Entry, HubQueue, HubSubscription } from './hub-queue.ts'
+import { hasFreeCredit, type Entry, type HubQueue, type HubSubscription } from './hub-queue.ts'
 import type { Topics } from './hub-topics.ts'
 import { blobOfMessage } from './records.ts'
 import { fieldsOf, FLOW, OP, PUBLISH_STATUS, REPLY_KIND, type FrameReader, type ReplyKind } from './wire.ts'
@@ -293,8 +293,15 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     [OP.PURGE, purge],
     [OP.LETTERS, readLetters],
     [OP.PURGE_LETTERS, purgeLetters],
+    [OP.STARVED, starved],
     [OP.BYE, bye],
   ])
+  function starved(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const subscription = connection.subscriptions.get(fields.u32())
+    const waiting = queueOf(fields.str())?.readyCount ?? 0
+    answer(connection, seq, waiting > 0 && (subscription === undefined || hasFreeCredit(subscription)) ? 1 : 0)
+  }
   function listen(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
     topics.listen(connection, fields.str())

@@ -72,6 +72,8 @@ export const OP = {
   LETTERS: 37,
   /** u32 seq · str queue · str JSON of LetterFilter → u32. */
   PURGE_LETTERS: 38,
+  /** u32 seq · u32 subscription · str queue → u32: 1 if something waits that it should have got. Answered in order, behind what was handed out before. */
+  STARVED: 39,
 } as const
 
 /** The statuses of a PUBLISH answer, by number. */

@@ -247,12 +247,18 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
 
   function subscriptionOf(queue: MemoryQueue, consumer: Consumer): Subscription {
     return {
-      pause() {
+      async pause() {
         consumer.isPaused = true
+        await later()
       },
       resume() {
         consumer.isPaused = false
         setImmediate(() => handOut(queue, now))
+      },
+      async isStarved() {
+        await later()
+        const isOpen = queue.consumers.has(consumer) && !consumer.isPaused
+        return isOpen && consumer.held < consumer.prefetch && queue.ready.length > 0
       },
       async stop() {
         queue.consumers.delete(consumer)

@@ -4,6 +4,7 @@ import { backPressure } from './rows/back-pressure.ts'
 import { badInput } from './rows/bad-input.ts'
 import { cancel } from './rows/cancel.ts'
 import { counted } from './rows/counted.ts'
+import { crashLoop } from './rows/crash-loop.ts'
 import { deadLetter } from './rows/dead-letter.ts'
 import { deadline } from './rows/deadline.ts'
 import { declaredErrors } from './rows/declared-errors.ts'
@@ -51,6 +52,7 @@ export const CASES: readonly ConformanceCase[] = [
   ...deadLetter,
   ...settlement,
   ...overrun,
+  ...crashLoop,
   ...deadline,
   ...cancel,
   ...groups,

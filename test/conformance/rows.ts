@@ -10,6 +10,7 @@ export const ROWS = {
   'dead letter': 'A failure that nobody else would see is kept, with reason, attempts and history.',
   settlement: 'Each way in which an attempt ends has one settlement.',
   overrun: 'A handler that ignores the end of its time loses its call but keeps its slot.',
+  'crash loop': 'Only a crash of a worker that ran a message alone is held against that message.',
   deadline: 'A call always has a deadline, counts queue time, and is not run after it.',
   cancel: 'A cancel is a request; the promise ends within a moment with what is proved by then.',
   groups: 'There is a queue per namespace, group, service and major version; its workers compete.',

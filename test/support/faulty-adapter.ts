@@ -77,6 +77,7 @@ export function createFaultyTarget(inner: AdapterFactory): FaultyTarget {
     async reconnect() {
       for (const consumer of consumers) await consumer.open()
       wire.mend()
+      for (const consumer of consumers) consumer.letIn()
       for (const inbox of inboxes) inbox.letIn()
       wire.say('up')
     },

@@ -5,6 +5,8 @@ import type { FaultParts } from './faulty-adapter.ts'
 export interface FaultyConsumer {
   readonly subscription: Subscription
   open(): Promise<void>
+  /** The wire is mended: hands over what came meanwhile. */
+  letIn(): void
   /** What is held is lost at once here and given back to the broker. */
   lose(): void
   redeliver(id: string): void
@@ -21,21 +23,25 @@ export function createFaultyConsumer(
   onStopped: () => void,
 ): FaultyConsumer {
   const held = new Map<Delivery, HeldDelivery>()
+  /** Handed over while the wire was cut. */
+  const strays: Delivery[] = []
   let inner: Subscription | undefined
+  let opening: Promise<void> = Promise.resolve()
   let closing: Promise<void> = Promise.resolve()
   let isPaused = false
   let isStopped = false
 
   return {
     subscription: {
-      pause() {
+      async pause() {
         isPaused = true
-        inner?.pause()
+        await inner?.pause()
       },
       resume() {
         isPaused = false
         inner?.resume()
       },
+      isStarved: async () => (await inner?.isStarved()) ?? false,
       async stop() {
         events.add({ kind: 'stopConsuming', id: '' })
         isStopped = true
@@ -46,19 +52,20 @@ export function createFaultyConsumer(
     async open() {
       await closing
       if (isStopped || inner !== undefined) return
-      inner = await consume(receive)
-      if (isPaused) inner.pause()
+      opening = consume(receive).then(async (opened) => {
+        inner = opened
+        if (isPaused) await opened.pause()
+      })
+      await opening
+    },
+    letIn() {
+      for (const real of strays.splice(0)) hand(real, 0)
     },
     lose() {
       const lost = [...held]
-      const old = inner
       held.clear()
-      inner = undefined
       for (const [, delivery] of lost) delivery.takeAway()
-      closing = (async () => {
-        await old?.stop()
-        for (const [real] of lost.toReversed()) real.release()
-      })()
+      leave(lost.map(([real]) => real))
     },
     redeliver(id) {
       const found = [...held].find(([real]) => real.message.id === id)
@@ -68,7 +75,19 @@ export function createFaultyConsumer(
 
   function receive(real: Delivery): void {
     if (isUp()) hand(real, 0)
-    else real.release()
+    else strays.push(real)
+  }
+
+  /** The broker's own consumer ends; then what it was given goes back, once, in order. */
+  function leave(lost: readonly Delivery[]): void {
+    const before = closing
+    closing = (async () => {
+      await before
+      await opening
+      await inner?.stop()
+      inner = undefined
+      for (const real of [...lost, ...strays.splice(0)].toReversed()) real.release()
+    })()
   }
 
   function handAgain(real: Delivery, delivery: HeldDelivery): void {

@@ -35,6 +35,8 @@ export const chaos = defineService('chaos', {
     never: method({ input: type<Work>(), output: type<string>() }),
     /** Ends its process the first time. */
     fatal: method({ input: type<FatalWork>(), output: type<string>() }),
+    /** Ends its process each time. */
+    poison: method({ input: type<FatalWork>(), output: type<string>() }),
     /** Blocks the event loop the first time. */
     block: method({ input: type<TimedWork>(), output: type<string>() }),
     /** Fails the first time; the next attempt is stored in the broker meanwhile. */

@@ -48,6 +48,7 @@ worker.serve(chaos, {
   stubborn: (input, ctx) => noted(input, ctx, () => gate(root, input.key)),
   never: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? new Promise(() => {}) : undefined)),
   fatal: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? endProcess(input) : undefined)),
+  poison: (input, ctx) => noted(input, ctx, () => endProcess(input)),
   block: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? blockLoop(input) : undefined)),
   postponed: (input, ctx) => noted(input, ctx, () => retryLate(ctx)),
   note: async (input, ctx) => void (await noted(input, ctx, () => {})),

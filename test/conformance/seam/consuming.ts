@@ -76,7 +76,7 @@ claim('a paused consumer gets nothing and keeps what it holds; resumed it goes o
   const pausing = await collectDeliveries(adapter, queue, { prefetch: 10 })
   await publishAll(adapter, queue, [first])
   await pausing.came(1)
-  pausing.subscription.pause()
+  await pausing.subscription.pause()
   await adapter.stats(queue)
   const other = await collectDeliveries(await t.adapter(), queue, { prefetch: 10 })
   await publishAll(adapter, queue, [second])
@@ -88,6 +88,38 @@ claim('a paused consumer gets nothing and keeps what it holds; resumed it goes o
   await publishAll(adapter, queue, [third])
   await pausing.came(2)
   expect(pausing.ids).toEqual([first.id, third.id])
+})
+
+claim('once a pause has resolved nothing comes any more, however much was on its way', async (t) => {
+  const adapter = await t.adapter()
+  await publishAll(adapter, queue, requests(300))
+  const consumer = await collectDeliveries(await t.adapter(), queue, {
+    prefetch: 50,
+    onDelivery: (delivery) => setImmediate(() => delivery.ack()),
+  })
+  await consumer.came(60)
+  await consumer.subscription.pause()
+  const came = consumer.deliveries.length
+  await eventually(async () => (await adapter.stats(queue)).active === 0)
+  expect([consumer.deliveries.length, (await adapter.stats(queue)).ready]).toEqual([came, 300 - came])
+  consumer.subscription.resume()
+  await isEmpty(adapter, queue)
+  expect(consumer.deliveries).toHaveLength(300)
+})
+
+claim('a consumer is not starved that has what it may have, or wants nothing, or for whom nothing waits', async (t) => {
+  const adapter = await t.adapter()
+  const consumer = await collectDeliveries(adapter, queue, { prefetch: 2 })
+  expect(await consumer.subscription.isStarved()).toBe(false)
+  await publishAll(adapter, queue, requests(3))
+  await consumer.came(2)
+  expect(await consumer.subscription.isStarved()).toBe(false)
+  await consumer.subscription.pause()
+  for (const delivery of consumer.deliveries) delivery.ack()
+  await areReady(adapter, queue, 1)
+  expect(await consumer.subscription.isStarved()).toBe(false)
+  await consumer.subscription.stop()
+  expect(await consumer.subscription.isStarved()).toBe(false)
 })
 
 claim('a consumer that stops gets no more; what it holds can be settled, what was on its way goes back', async (t) => {

@@ -140,7 +140,7 @@ claim('a consumer that settles after a pause and after its end still settles', a
   await publishAll(adapter, queue, [requestOf(), requestOf()])
   const got = await collectDeliveries(adapter, queue)
   const [first, second] = await got.came(2)
-  got.subscription.pause()
+  await got.subscription.pause()
   first?.ack()
   await got.subscription.stop()
   await second?.retry({ delayMs: 0, headers: { 'rt-attempt': '2' } })

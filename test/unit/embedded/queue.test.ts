@@ -312,7 +312,7 @@ test('broadcasts reach all who listen, the sender too, and nobody else', async (
 test('paused, a subscription gets nothing; stopped, what is on its way goes back', async () => {
   const adapter = await start()
   const consumer = await collect(adapter, 1)
-  consumer.subscription.pause()
+  await consumer.subscription.pause()
   await publish(adapter, 'm1', 'm2')
   expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 2, active: 0 })
   consumer.subscription.resume()

@@ -94,10 +94,10 @@ describe('held calls', () => {
     const calls = createHeldCalls()
     const call = named('a')
     calls.add(call)
-    const empty = calls.whenEmpty()
+    const empty = calls.whenAtMost(0)
     calls.forget(call)
     await empty
-    await expect(calls.whenEmpty()).resolves.toBeUndefined()
+    await expect(calls.whenAtMost(0)).resolves.toBeUndefined()
   })
 })
 

@@ -13,7 +13,18 @@ export interface FakeDelivery extends Delivery {
 
 export function fakeDelivery(
   message: Message,
-  { journal = [], redelivered = false }: { journal?: string[]; redelivered?: boolean } = {},
+  {
+    journal = [],
+    redelivered = false,
+    handBacks = redelivered ? 1 : 0,
+    onRetry,
+  }: {
+    journal?: string[]
+    redelivered?: boolean
+    handBacks?: number
+    /** Before the broker says that it has stored the copy. */
+    onRetry?: (headers: Readonly<Record<string, string>>) => void
+  } = {},
 ): FakeDelivery {
   const settlements: string[] = []
   let isLost = false
@@ -25,7 +36,7 @@ export function fakeDelivery(
   return {
     message,
     redelivered,
-    handBacks: redelivered ? 1 : 0,
+    handBacks,
     settlements,
     get isLost() {
       return isLost
@@ -41,6 +52,7 @@ export function fakeDelivery(
     ack: () => settle('ack'),
     release: () => settle('release'),
     async retry({ delayMs, headers }) {
+      onRetry?.(headers)
       settle(`retry ${delayMs > 0 ? 'later' : 'now'} as ${headers[HEADER.attempt]}`)
     },
     async deadLetter(why: DeadLetterReason) {
@@ -83,7 +95,12 @@ export function handFed(reply: BrokerAdapter['reply'] = async (_address, replies
       reply,
       async consume(_queue, _options, listener) {
         onDelivery = listener
-        return { pause: () => void paused.push(true), resume: () => void paused.push(false), stop: async () => {} }
+        return {
+          pause: async () => void paused.push(true),
+          resume: () => void paused.push(false),
+          isStarved: async () => false,
+          stop: async () => {},
+        }
       },
     }),
   }
