@@ -29,7 +29,7 @@ import { readJournal } from './journal.ts'
 import { removeLeftovers } from './leftovers.ts'
 import { thisProcess } from './machine.ts'
 import { openSocketPath } from './socket-path.ts'
-import { findProblem, setAside, storeProblem } from './store-check.ts'
+import { findProblem, lookAtStore, setAside } from './store-check.ts'
 import { loadLmdb, openStore, snapshotStore, type Store } from './store.ts'
 
 const TOUCH_MS = 2_000
@@ -203,8 +203,9 @@ async function inherit(
   const store = findStore(dir, last)
   if (store === undefined) return { fate, store: fresh, from: '', problem: undefined }
   const path = join(dir, store)
-  const problem =
-    storeProblem(path) ?? (wentDownWithMachine(dir, last, record) ? await findProblem(path, log) : undefined)
+  const look = lookAtStore(path)
+  const isDoubtful = look.isShort || wentDownWithMachine(dir, last, record)
+  const problem = look.problem ?? (isDoubtful ? await findProblem(path, log) : undefined)
   if (problem !== undefined || fate === 'silent' || fate === 'abandoned')
     return { fate, store: fresh, from: store, problem }
   return { fate, store, from: '', problem }

@@ -13,28 +13,44 @@ const VERSIONS = [1, 2]
 const PAGE_HEADER_BYTES = [16, 24]
 const META_BYTES = 152
 
-/** Undefined: sound as far as its meta pages tell. Else what is wrong, as the end of a sentence. */
-export function storeProblem(path: string): string | undefined {
+/** What the meta pages of a store tell. */
+export interface StoreLook {
+  /** Undefined: sound, as far as they tell. Else what is wrong, as the end of a sentence. */
+  readonly problem: string | undefined
+  /**
+   * It ends before its last page. A store that was cut does, but so does many a sound one: a page that is taken and given
+   * up within one transaction is counted and never written (mdb.c, P_LOOSE). Only reading it tells.
+   */
+  readonly isShort: boolean
+}
+
+export function lookAtStore(path: string): StoreLook {
   const file = join(path, 'data.mdb')
-  if (!existsSync(file)) return undefined
+  if (!existsSync(file)) return SOUND
   const fd = openSync(file, 'r')
   try {
     const size = fstatSync(fd).size
-    if (size === 0) return undefined
+    if (size === 0) return SOUND
     const first = readAt(fd, 0, 256)
     const at = PAGE_HEADER_BYTES.find((offset) => isMeta(first, offset))
-    if (at === undefined) return 'its first page is not one of LMDB'
+    if (at === undefined) return unsound('its first page is not one of LMDB')
     const pageSize = first.readUInt32LE(at + 24)
-    if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0) return `its page size is ${pageSize}`
+    if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0)
+      return unsound(`its page size is ${pageSize}`)
     const second = readAt(fd, pageSize, 256)
-    if (!isMeta(second, at)) return 'its second page is not one of LMDB'
+    if (!isMeta(second, at)) return unsound('its second page is not one of LMDB')
     // Either meta page may be the current one; an older one never knows of more pages.
     const lastPage = Math.max(lastPageOf(first, at), lastPageOf(second, at))
-    if ((lastPage + 1) * pageSize > size) return `it ends before its last page (${size} bytes, ${lastPage + 1} pages)`
-    return undefined
+    return { problem: undefined, isShort: (lastPage + 1) * pageSize > size }
   } finally {
     closeSync(fd)
   }
+}
+
+const SOUND: StoreLook = { problem: undefined, isShort: false }
+
+function unsound(problem: string): StoreLook {
+  return { problem, isShort: false }
 }
 
 /** How store-scan.ts says that what it read is no sound store. */
@@ -43,7 +59,7 @@ export const DAMAGED_EXIT_CODE = 86
 const SIGNALS_OF_DAMAGE: readonly string[] = ['SIGBUS', 'SIGSEGV', 'SIGABRT', 'SIGILL', 'SIGFPE', 'SIGTRAP']
 
 /**
- * The same, read from end to end by a process of its own: for a store that was in use when the machine went down, of
+ * Read from end to end by a process of its own: for a store that is short, or was in use when the machine went down, of
  * which the meta pages tell too little. If that process could not do its work, that is said, and proves nothing.
  */
 export async function findProblem(

@@ -14,7 +14,7 @@ import type { BrokerAdapter } from '../../../broker-adapters/adapter.ts'
 import { hubFile, latestEpoch, readHub, releasedFile } from '../../../broker-adapters/embedded/election.ts'
 import type { EmbeddedOptions } from '../../../broker-adapters/embedded/index.ts'
 import { thisProcess } from '../../../broker-adapters/embedded/machine.ts'
-import { storeProblem } from '../../../broker-adapters/embedded/store-check.ts'
+import { lookAtStore } from '../../../broker-adapters/embedded/store-check.ts'
 import { OP } from '../../../broker-adapters/embedded/wire.ts'
 import { messageOf, openEmbedded, QUEUE, type Opened } from '../../support/embedded-adapter.ts'
 import { makeDirectory } from '../../support/embedded-processes.ts'
@@ -118,7 +118,7 @@ test.each([
   ['foreign', (file: string) => writeFileSync(file, 'this is no database')],
 ])('a store that is %s is set aside and said, rather than opened', async (_name, damage) => {
   await fill(500)
-  expect(storeProblem(join(dir, 'store-1'))).toBeUndefined()
+  expect(lookAtStore(join(dir, 'store-1')).problem).toBeUndefined()
   const file = join(dir, 'store-1', 'data.mdb')
   damage(file)
   const size = statSync(file).size
@@ -130,6 +130,28 @@ test.each([
   expect(readFileSync(join(dir, aside ?? '', 'data.mdb'))).toHaveLength(size)
 })
 
+test('a sound store whose file ends before its last page is kept', async () => {
+  await fill(20)
+  countUnwrittenPages(join(dir, 'store-1'), 3)
+  expect(lookAtStore(join(dir, 'store-1'))).toEqual({ problem: undefined, isShort: true })
+  const { adapter, logs } = await start()
+  expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 20 })
+  expect(logs.join('\n')).not.toContain('damaged')
+})
+
+/** As LMDB does by itself after about one in a hundred transactions of a young store, with pages taken and given up in them. */
+function countUnwrittenPages(path: string, count: number): void {
+  const file = join(path, 'data.mdb')
+  const data = readFileSync(file)
+  const magic = Buffer.from([0xde, 0xc0, 0xef, 0xbe])
+  const first = data.indexOf(magic)
+  for (const meta of [first, data.indexOf(magic, first + 1)]) {
+    const lastPage = data.readBigUInt64LE(meta + 120)
+    data.writeBigUInt64LE(lastPage + BigInt(count), meta + 120)
+  }
+  writeFileSync(file, data)
+}
+
 test('after a reboot a store that is torn inside is found by a process that reads it, and set aside', async () => {
   await fill(2_000)
   pretendHub({ bootId: 'before', machineId: thisProcess().machineId })
@@ -139,7 +161,7 @@ test('after a reboot a store that is torn inside is found by a process that read
     file,
     Buffer.concat([readFileSync(file).subarray(0, 8192), Buffer.alloc(statSync(file).size - 8192, 7)]),
   )
-  expect(storeProblem(join(dir, 'store-1'))).toBeUndefined()
+  expect(lookAtStore(join(dir, 'store-1')).problem).toBeUndefined()
   const { adapter, logs } = await start()
   expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 0 })
   expect(logs.join('\n')).toContain('damaged: reading it ended with')
