@@ -13,6 +13,9 @@ const WITH_PROCESSES = [
   'test/unit/examples.test.ts',
 ]
 
+/** Compilers and Nodes of other people: by themselves at the end, two at a time, as a compiler fills a core. */
+const CONSUMERS = 'test/consumers/**/*.test.ts'
+
 const shared = { testTimeout: 20_000, hookTimeout: 20_000, unstubGlobals: true }
 
 export default defineConfig({
@@ -33,7 +36,7 @@ export default defineConfig({
           ...shared,
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES],
+          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, CONSUMERS],
           sequence: { groupOrder: 0 },
         },
       },
@@ -45,6 +48,16 @@ export default defineConfig({
           include: WITH_PROCESSES,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: 'consumers',
+          include: [CONSUMERS],
+          maxConcurrency: 2,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -20,6 +20,11 @@ export const BUILD: Step = { name: 'build and types', command: [join('dist', 'sc
 export const FORMAT: Step = { name: 'format', command: [binOf('prettier'), '--check', '--log-level', 'warn', '.'] }
 export const LINT: Step = { name: 'lint', command: [binOf('oxlint'), '--type-aware', '--deny-warnings'] }
 
+/** What nobody uses: files, exports, dependencies. */
+export const UNUSED: Step = { name: 'unused', command: [binOf('knip')] }
+/** What the registry would be given: entries, types and files agree. */
+export const PACKAGE: Step = { name: 'package', command: [binOf('publint'), '--strict', '--pack', 'npm'] }
+
 /** @param args what follows `vitest run` */
 export function vitestStep(...args: readonly string[]): Step {
   return { name: 'tests', command: [binOf('vitest'), 'run', ...args] }

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { outdatedFiles, type ConformanceReport } from './conformance-table.ts'
-import { BUILD, FORMAT, LINT, runSteps, vitestStep } from './steps.ts'
+import { BUILD, FORMAT, LINT, PACKAGE, runSteps, UNUSED, vitestStep } from './steps.ts'
 
 // `npm test`: all that must hold before a change is merged. In any outcome the last line is `N passed, N failed, N skipped`,
 // where a step before the tests counts only if it fails.
@@ -19,7 +19,10 @@ interface Report extends ConformanceReport {
   readonly numFailedTests: number
   readonly numPendingTests: number
   readonly numTodoTests: number
-  readonly testResults: readonly (ConformanceReport['testResults'][number] & { readonly status: string })[]
+  readonly testResults: readonly (ConformanceReport['testResults'][number] & {
+    readonly status: string
+    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[]
+  })[]
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'replyto-test-'))
@@ -36,7 +39,7 @@ console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skippe
 
 async function test(report: string): Promise<Counts> {
   const tests = vitestStep('--reporter=default', '--reporter=json', `--outputFile.json=${report}`)
-  const results = await runSteps([BUILD, FORMAT, LINT, tests])
+  const results = await runSteps([BUILD, FORMAT, LINT, UNUSED, PACKAGE, tests])
   const last = results.at(-1)
   if (last?.name !== tests.name) return { passed: 0, failed: 1, skipped: 0 }
   const counts = readCounts(report)
@@ -48,6 +51,8 @@ function readCounts(report: string): Counts {
   const { testResults, ...numbers } = parsed
   const outdated = outdatedFiles(parsed)
   for (const name of outdated) console.log(`FAILED: ${name} does not say what this run shows; npm run table writes it`)
+  for (const { status, fullName } of testResults.flatMap((file) => file.assertionResults))
+    if (status !== 'passed' && status !== 'failed') console.log(`not run: ${fullName}`)
   const unread = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0)
   return {
     passed: numbers.numPassedTests,
