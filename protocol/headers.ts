@@ -26,6 +26,8 @@ export const HEADER = {
   resent: 'rt-resent',
   /** A worker's error history, one line an attempt. */
   history: 'rt-history',
+  /** How often a worker that is too old for it has put it back at the end of the queue. */
+  given: 'rt-given',
   /** It is to run with nothing beside it; how often its worker ended meanwhile. Empty: not any more. */
   solo: 'rt-solo',
 

@@ -18,7 +18,7 @@ export function methodNameProblem(name: string): string | undefined {
     : `must be 1 to 64 of A-Z, a-z, 0-9 and '_', not beginning with a digit; got ${quote(name)}`
 }
 
-const VERSION = /^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(?:0|[1-9]\d{0,5})(?:[-+][0-9A-Za-z.+-]+)?$/
+const VERSION = /^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})(?:[-+][0-9A-Za-z.+-]+)?$/
 
 /**
  * `1.4.2` → `v1`, `0.3.1` → `v0-3`: what may change without breaking callers stays in one queue. Undefined for what is no
@@ -28,6 +28,17 @@ export function majorOf(version: string): string | undefined {
   const parts = VERSION.exec(version)
   if (parts === null) return undefined
   return parts[1] === '0' ? `v0-${parts[2]}` : `v${parts[1]}`
+}
+
+/** By major, minor and patch; what is behind them decides nothing. False for what is no version. */
+export function isOlderVersion(version: string, than: string): boolean {
+  const [one, other] = [VERSION.exec(version), VERSION.exec(than)]
+  if (one === null || other === null) return false
+  for (const part of [1, 2, 3]) {
+    const difference = Number(one[part]) - Number(other[part])
+    if (difference !== 0) return difference < 0
+  }
+  return false
 }
 
 /** The one place where the name of a queue is made. */

@@ -17,8 +17,10 @@ import {
   checkedGraceMs,
   resolveServeOptions,
   resolveWorkerOptions,
+  WORKER_CLOCKS,
   WORKER_DEFAULTS,
   type ResolvedWorkerOptions,
+  type WorkerClocks,
 } from './options.ts'
 import type { ServedQueue } from './served-queue.ts'
 import { createServing, type Serving } from './serving.ts'
@@ -49,9 +51,12 @@ export interface WorkerSetup {
   readonly now?: () => number
   /** @default Math.random */
   readonly random?: () => number
+  /** Shortened by tests. @default WORKER_CLOCKS */
+  readonly clocks?: Partial<WorkerClocks>
 }
 
-export function buildWorker({ broker, isOwned, options, now = Date.now, random = Math.random }: WorkerSetup): Worker {
+export function buildWorker(setup: WorkerSetup): Worker {
+  const { broker, isOwned, options, now = Date.now, random = Math.random } = setup
   const core = broker['~core']
   const counters = createCounters()
   const limiter = createLimiter(options.concurrency)
@@ -77,6 +82,7 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
       queues.push({
         ref,
         name,
+        version: service.version,
         methods: collectHandlers(service, handlers, { limiter, options: resolved }),
         calls: createHeldCalls(),
         tombstones: createTombstones(now),
@@ -126,6 +132,7 @@ export function buildWorker({ broker, isOwned, options, now = Date.now, random =
         count: (name) => counters.add(name),
         now,
         random,
+        clocks: { ...WORKER_CLOCKS, ...setup.clocks },
       })
       await end.orBefore(serving.start())
       return worker

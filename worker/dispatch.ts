@@ -5,6 +5,7 @@ import { isValidId } from '../protocol/ids.ts'
 import { cancelled, stackOf } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
 import { holdCall, isSuspect, refusalOf } from './intake.ts'
+import { createNewerCallers } from './newer-callers.ts'
 import { HOLD_MS } from './retry-policy.ts'
 import { createRuns } from './runs.ts'
 import type { ServedQueue } from './served-queue.ts'
@@ -35,7 +36,7 @@ export interface DispatcherOptions {
   readonly updateFlow: () => Promise<void>
 }
 
-/** duplicate? → lost? → crashed? expired? cancelled? → alone? → slot → run → settle, each a function of that name. */
+/** duplicate? → lost? → crashed? expired? cancelled? → too new? → alone? → slot → run → settle, each a function of that name. */
 export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: DispatcherOptions): Dispatcher {
   const { wheel, count, core } = parts
   const settler = createSettler(parts, { retryLater })
@@ -47,6 +48,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
       if (isStuck) for (const call of allCalls(queues)) if (call.stage === 'waiting') giveBackUnbegun(call)
     },
   })
+  const newer = createNewerCallers(parts, settler)
   const solo = createSoloRuns({
     queues,
     updateFlow,
@@ -109,6 +111,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
   function place(call: HeldCall): void {
     if (isSuspect(call)) settler.isolate(call)
     else if (isStopped || runs.isStuck || solo.isBusy) settler.giveBack(call)
+    else if (newer.areFor(call)) newer.hold(call)
     else if (call.isSolo) solo.take(call)
     else waitForSlot(call)
   }

@@ -12,8 +12,13 @@ type Headers = Readonly<Record<string, string>>
  */
 export function givenBackHeaders(call: HeldCall): Headers | undefined {
   if (isAheadOfMessage(call)) return nextAttemptHeaders(call)
-  if (call.isSolo) return { ...sameAttemptHeaders(call), [HEADER.solo]: String(soloCrashesOf(call)) }
-  return (call.delivery.handBacks ?? 0) > 0 ? sameAttemptHeaders(call) : undefined
+  const isFresh = (call.delivery.handBacks ?? 0) === 0
+  if (isFresh && !call.isSolo && call.given === 0) return undefined
+  return {
+    ...sameAttemptHeaders(call),
+    ...(call.given > 0 && { [HEADER.given]: String(call.given) }),
+    ...(call.isSolo && { [HEADER.solo]: String(soloCrashesOf(call)) }),
+  }
 }
 
 /** Of the copy that is to run alone. */

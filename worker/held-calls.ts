@@ -36,6 +36,8 @@ export interface HeldCall {
   isCancelled: boolean
   /** Some copy of it may have entered a handler. */
   mayHaveRun: boolean
+  /** How often a worker that is too old for it has put it back, this one included. */
+  given: number
   /** It runs with nothing beside it. */
   isSolo: boolean
 }

@@ -42,6 +42,7 @@ export function holdCall(queue: ServedQueue, delivery: Delivery, parts: WorkerPa
       delivery.redelivered ||
       headers[HEADER.ran] !== undefined ||
       headers[HEADER.resent] !== undefined,
+    given: integerHeader(headers, HEADER.given) ?? 0,
     isSolo: integerHeader(headers, HEADER.solo) !== undefined,
   }
 }

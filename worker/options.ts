@@ -17,6 +17,16 @@ export const WORKER_DEFAULTS = Object.freeze({
   sendAttemptTimeoutMs: 900_000,
 } as const)
 
+/** What nobody has to set, and tests shorten. */
+export const WORKER_CLOCKS = Object.freeze({
+  /** How long a worker holds what it is too old for, the first time; it doubles each time, up to the tenfold. */
+  newerHoldMs: 500,
+  /** How long, counted in holds, a send waits for a worker that is new enough for it. */
+  newerWorkerMs: 600_000,
+})
+
+export type WorkerClocks = { readonly [Clock in keyof typeof WORKER_CLOCKS]: number }
+
 const MAX_CONCURRENCY = 100_000
 const MAX_MS = 2_147_483_647
 

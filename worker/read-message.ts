@@ -21,24 +21,32 @@ export interface Readable {
 /** Envelope and body; INVALID_MESSAGE, UNKNOWN_METHOD or OVERLOADED. */
 export function readMessage(call: HeldCall): Readable | Refused {
   const { message, method } = call
-  const version = message.headers[HEADER.version]
-  if (version !== undefined && version !== WIRE_VERSION)
-    return { outcome: unreadable(call, `its wire version is ${quote(version)}, known is ${WIRE_VERSION}`) }
-  if (message.type !== 'call' && message.type !== 'send')
-    return { outcome: unreadable(call, `its type is ${quote(message.type)}, known are call and send`) }
-  if (message.contentEncoding !== undefined && message.contentEncoding !== '')
-    return { outcome: unreadable(call, `its content encoding ${quote(message.contentEncoding)} is not known`) }
+  const problem = envelopeProblem(call)
   const codec = codecFor(wireText(message.contentType))
-  if (codec === undefined)
-    return { outcome: unreadable(call, `its content type ${quote(message.contentType)} is not known`) }
-  if (method === undefined) return { outcome: unknownMethod(call) }
-  if (message.type === 'call' && method.facts.kind === 'oneWay') return { outcome: notCallable(call) }
+  if (problem !== undefined) return { outcome: problem }
+  if (codec === undefined || method === undefined) return { outcome: unknownMethod(call) } // said by the problem before
   if (depthOf(call) > MAX_CALL_DEPTH) return { outcome: tooDeep(call, depthOf(call)) }
   try {
     return { method, codec, input: codec.decode(message.body) }
   } catch (error) {
     return { outcome: unreadable(call, describeThrown(error)) }
   }
+}
+
+/** What this worker does not know, and a newer one may: INVALID_MESSAGE or UNKNOWN_METHOD. */
+export function envelopeProblem(call: HeldCall): Outcome | undefined {
+  const { message, method } = call
+  const version = message.headers[HEADER.version]
+  if (version !== undefined && version !== WIRE_VERSION)
+    return unreadable(call, `its wire version is ${quote(version)}, known is ${WIRE_VERSION}`)
+  if (message.type !== 'call' && message.type !== 'send')
+    return unreadable(call, `its type is ${quote(message.type)}, known are call and send`)
+  if (message.contentEncoding !== undefined && message.contentEncoding !== '')
+    return unreadable(call, `its content encoding ${quote(message.contentEncoding)} is not known`)
+  if (codecFor(wireText(message.contentType)) === undefined)
+    return unreadable(call, `its content type ${quote(message.contentType)} is not known`)
+  if (method === undefined) return unknownMethod(call)
+  return message.type === 'call' && method.facts.kind === 'oneWay' ? notCallable(call) : undefined
 }
 
 /** INVALID_INPUT with the schema's issues. A promise only where the schema gives one: this is done for every call. */

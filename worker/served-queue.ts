@@ -7,6 +7,8 @@ import type { Tombstones } from './tombstones.ts'
 export interface ServedQueue {
   readonly ref: QueueRef
   readonly name: string
+  /** Of the contract that is served here. */
+  readonly version: string
   readonly methods: ReadonlyMap<string, ServedMethod>
   readonly calls: HeldCalls
   readonly tombstones: Tombstones

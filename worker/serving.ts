@@ -7,7 +7,7 @@ import { createDeliveryLoop } from './delivery-loop.ts'
 import { createDispatcher } from './dispatch.ts'
 import { OVERRUN_GRACE_MS } from './attempt.ts'
 import type { Limiter } from './limiter.ts'
-import type { ResolvedWorkerOptions } from './options.ts'
+import type { ResolvedWorkerOptions, WorkerClocks } from './options.ts'
 import { createReplyOutbox } from './reply-outbox.ts'
 import type { ServedQueue } from './served-queue.ts'
 import type { WorkerCount } from './worker-counters.ts'
@@ -33,6 +33,7 @@ export interface ServingOptions {
   readonly count: (name: WorkerCount) => void
   readonly now: () => number
   readonly random: () => number
+  readonly clocks: WorkerClocks
 }
 
 export function createServing(given: ServingOptions): Serving {

@@ -12,6 +12,7 @@
  * | duplicates | a message came again: adopted by its running attempt, or acked because it had finished |
  * | lostDeliveries | the broker took a delivery back while it was held here |
  * | released | a delivery was given back, not begun |
+ * | leftToNewer | a message of a newer caller that is not known here was put back, for workers that are new enough |
  * | isolated | a message had come back from its workers twice and was set apart, to run alone |
  * | invalidMessages | a message could not be read |
  * | refusedReplyAddress | a reply address is not of this namespace; nothing is sent there |
@@ -31,6 +32,7 @@ export type WorkerCount =
   | 'duplicates'
   | 'lostDeliveries'
   | 'released'
+  | 'leftToNewer'
   | 'isolated'
   | 'invalidMessages'
   | 'refusedReplyAddress'

@@ -115,6 +115,9 @@ export function handOut(queue: MemoryQueue, now: () => number): void {
   while (queue.ready.length > 0) {
     const consumer = freest(queue.consumers)
     if (consumer === undefined) return
+    // Among equals in turn: the next one is that which was not chosen for longest.
+    queue.consumers.delete(consumer)
+    queue.consumers.add(consumer)
     const stored = queue.ready.shift()
     if (stored === undefined) return
     if (stored.expiresAt <= now()) continue

@@ -1,13 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type { AdapterFactory, AdapterState, BrokerAdapter, Capabilities } from '../../broker-adapters/adapter.ts'
 import type { LogLine } from '../../broker-adapters/broker.ts'
+import { openBroker } from '../../broker-adapters/connect.ts'
 import { createClient } from '../../client/create-client.ts'
 import type { Client, ClientOptions } from '../../client/types.ts'
 import type { Service } from '../../contract/types.ts'
 import { HEADER } from '../../protocol/headers.ts'
 import { newCallId } from '../../protocol/ids.ts'
 import type { Message, QueueRef, Reply } from '../../protocol/message.ts'
-import { createWorker } from '../../worker/create-worker.ts'
+import { buildWorker } from '../../worker/create-worker.ts'
+import { resolveWorkerOptions, type WorkerClocks } from '../../worker/options.ts'
 import type { Handlers, ServeOptions, Worker, WorkerOptions } from '../../worker/types.ts'
 import { createFaultyTarget, type FaultyTarget } from '../support/faulty-adapter.ts'
 import { createLedger, type Ledger } from '../support/ledger.ts'
@@ -39,6 +41,8 @@ export interface Wired {
   readonly wire?: FaultyTarget | undefined
   readonly maxPayloadBytes?: number | undefined
   readonly namespace?: string | undefined
+  /** Of a worker. */
+  readonly clocks?: Partial<WorkerClocks> | undefined
 }
 
 export interface StartedAdapter extends BrokerAdapter {
@@ -71,8 +75,10 @@ export function createCaseContext({ target, capabilities }: CaseSettings): {
       cleanups.push(() => client.close({ graceMs: 0 }))
       return client
     },
-    worker({ wire: given = wire(), ...options } = {}) {
-      const worker = createWorker(given.target, { namespace, log, ...options })
+    worker({ wire: given = wire(), clocks = {}, ...more } = {}) {
+      const options = { namespace, log, ...more }
+      const broker = openBroker(given.target, options)
+      const worker = buildWorker({ broker, isOwned: true, options: resolveWorkerOptions(options), clocks })
       cleanups.push(() => worker.close({ graceMs: 0 }))
       return worker
     },

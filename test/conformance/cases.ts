@@ -20,6 +20,7 @@ import { overrun } from './rows/overrun.ts'
 import { reconnect } from './rows/reconnect.ts'
 import { retry } from './rows/retry.ts'
 import { settlement } from './rows/settlement.ts'
+import { versions } from './rows/versions.ts'
 import { broadcast } from './seam/broadcast.ts'
 import { consuming } from './seam/consuming.ts'
 import { deadLetters } from './seam/dead-letters.ts'
@@ -56,6 +57,7 @@ export const CASES: readonly ConformanceCase[] = [
   ...deadline,
   ...cancel,
   ...groups,
+  ...versions,
   ...nobodyListens,
   ...backPressure,
   ...drain,

@@ -14,6 +14,7 @@ export const ROWS = {
   deadline: 'A call always has a deadline, counts queue time, and is not run after it.',
   cancel: 'A cancel is a request; the promise ends within a moment with what is proved by then.',
   groups: 'There is a queue per namespace, group, service and major version; its workers compete.',
+  versions: 'A worker that is too old for a message leaves it to newer ones.',
   'nobody listens': 'A call without workers waits until its deadline, and its error says so.',
   'back-pressure': 'What waits is bounded; beyond it OVERLOADED.',
   drain: 'A worker that closes finishes what runs and gives the rest back.',

@@ -78,7 +78,7 @@ const UNREADABLE: Readonly<Record<string, Partial<Message>>> = {
   'a record tag': { body: Uint8Array.of(0xd9, 0xdf, 0xff, 0x83, 0x19, 0xe0, 0x00, 0x81, 0x61, 0x61, 0x01) },
   'an unknown content type': { contentType: 'application/x-java-serialized-object' },
   'an unknown content encoding': { contentEncoding: 'zstd' },
-  'another version of the wire': { headers: { 'rt-v': '99' } },
+  'another version of the wire': { headers: { 'rt-v': '0' } },
   'broken json': { contentType: 'application/json', body: new TextEncoder().encode('{"key":') },
   'an unknown type': { type: 'stream' },
 }

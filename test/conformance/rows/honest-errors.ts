@@ -11,7 +11,7 @@ const { cases, claim } = claimsOf('honest errors')
 export const honestErrors = cases
 
 /** The queue of `probe`, but a method that its worker does not have. */
-const newer = defineService('probe', { version: '1.9.0', methods: { unheard: method({ input: type<unknown>() }) } })
+const other = defineService('probe', { methods: { unheard: method({ input: type<unknown>() }) } })
 
 claim('what was proved not to be sent until the deadline is no', async (t) => {
   const wire = t.wire()
@@ -75,7 +75,7 @@ claim(
   'a worker that refuses a first delivery proves no',
   async (t) => {
     await t.serve(probe, { note: unused, work: unused })
-    const error = await errorOf(t.client().service(newer).unheard('x', { timeoutMs: 5_000 }))
+    const error = await errorOf(t.client().service(other).unheard('x', { timeoutMs: 5_000 }))
     expect(error).toMatchObject({ code: 'UNKNOWN_METHOD', executed: 'no', stage: 'running' })
   },
   { needs: 'provesFirstDelivery' },
@@ -83,7 +83,7 @@ claim(
 
 claim('a worker that refuses a copy that somebody else had before proves nothing', async (t) => {
   const [adapter, looking] = [await t.adapter(), await t.adapter()]
-  const call = t.client().service(newer).unheard.start('x')
+  const call = t.client().service(other).unheard.start('x')
   await call.stored()
   await (await collectDeliveries(adapter, queueRef())).at(0)
   await adapter.stop()
@@ -97,7 +97,7 @@ claim('a worker that refuses a copy that was sent again proves nothing', async (
   let published = 0
   wire.faults.plans.publish = () => (++published === 1 ? { outcome: 'unknown', isStored: false } : undefined)
   await t.serve(probe, { note: unused, work: unused })
-  const resent = await errorOf(t.client({ wire }).service(newer).unheard('x', { timeoutMs: 5_000 }))
+  const resent = await errorOf(t.client({ wire }).service(other).unheard('x', { timeoutMs: 5_000 }))
   expect(resent).toMatchObject({ code: 'UNKNOWN_METHOD', executed: 'unknown' })
 })
 

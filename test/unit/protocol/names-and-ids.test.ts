@@ -4,6 +4,7 @@ import { isOwnId, isValidId, newCallId } from '../../../protocol/ids.ts'
 import {
   cancelTopic,
   helloTopic,
+  isOlderVersion,
   majorOf,
   methodNameProblem,
   nameProblem,
@@ -149,4 +150,14 @@ describe('queue names', () => {
   ])('%j is refused as a method', (name, problem) => {
     expect(methodNameProblem(name)).toContain(problem)
   })
+})
+
+test('versions are compared by number, part by part', () => {
+  expect(isOlderVersion('1.2.0', '1.10.0')).toBe(true)
+  expect(isOlderVersion('1.2.3', '1.2.10')).toBe(true)
+  expect(isOlderVersion('1.10.0', '1.2.9')).toBe(false)
+  expect(isOlderVersion('1.2.0', '1.2.0')).toBe(false)
+  expect(isOlderVersion('1.2.0-beta', '1.2.0')).toBe(false)
+  for (const nonsense of ['', '2', 'x', '1.2', '01.2.3', '9'.repeat(50)])
+    expect(isOlderVersion('1.2.0', nonsense)).toBe(false)
 })
