@@ -87,6 +87,8 @@ export function takeIntent(dir: string, epoch: number): boolean {
     writeFileSync(file, JSON.stringify(thisProcess()), { flag: 'wx', mode: 0o600 })
     return true
   } catch (error) {
+    // On a full disk nobody can say what he is about to do.
+    if (codeOf(error) === 'ENOSPC') return true
     if (codeOf(error) !== 'EEXIST') throw error
   }
   const owner = readIntent(file)
@@ -111,12 +113,11 @@ function readIntent(file: string): ProcessIdentity | undefined {
 /** The compare-and-set: true, if this record is now the hub of this epoch and no later one exists. */
 export function becomeHub(dir: string, epoch: number, record: HubRecord): boolean {
   const draft = join(dir, `draft-${process.pid}-${record.socket}`)
-  const file = openSync(draft, 'w', 0o600)
   try {
-    writeFileSync(file, JSON.stringify(record))
-    if (record.durability === 'disk') fsyncSync(file)
-  } finally {
-    closeSync(file)
+    writeDraft(draft, record)
+  } catch (error) {
+    rmSync(draft, { force: true })
+    throw error
   }
   passFaultPoint('before link')
   try {
@@ -133,6 +134,16 @@ export function becomeHub(dir: string, epoch: number, record: HubRecord): boolea
   return false
 }
 
+function writeDraft(draft: string, record: HubRecord): void {
+  const file = openSync(draft, 'w', 0o600)
+  try {
+    writeFileSync(file, JSON.stringify(record))
+    if (record.durability === 'disk') fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
 /**
  * Somebody else is the hub now. Two looks, because files are cleaned up in ascending order: either the successor's is
  * there, or, if that is gone already, one's own went before it. About 2 µs.
@@ -147,8 +158,13 @@ export function touchHub(dir: string, epoch: number): void {
   utimesSync(hubFile(dir, epoch), now, now)
 }
 
+/** On a disk without room for it nothing is said; then the end of the process is what proves it. */
 export function markReleased(dir: string, epoch: number): void {
-  writeFileSync(releasedFile(dir, epoch), '', { mode: 0o600 })
+  try {
+    writeFileSync(releasedFile(dir, epoch), '', { mode: 0o600 })
+  } catch (error) {
+    if (codeOf(error) !== 'ENOSPC') throw error
+  }
 }
 
 /** The store that the hub of `epoch` used, following it back over hubs that died before their snapshot was done. */

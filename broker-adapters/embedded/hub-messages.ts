@@ -14,8 +14,12 @@ export interface HubMessages {
   makeQueue(name: string, number: number): HubQueue
   /** Begins to store it; undefined: it is stored or finished already. It is in its queue after the commit. */
   add(queue: HubQueue, fields: NewMessage): Entry | undefined
+  /** It is stored, or being stored, or finished not long ago. */
+  readonly knows: (queue: HubQueue, id: string, generation: string) => boolean
   /** From the store, at start. */
   load(sequence: number, record: Buffer, fields: MessageRecord): Entry | undefined
+  /** It was not stored after all, and never will be. */
+  readonly refuse: (entry: Entry) => void
   /** In its place: ready or delayed. */
   place(entry: Entry): void
   /** The entry, if this connection holds this very hand-over. */
@@ -23,6 +27,8 @@ export interface HubMessages {
   /** Begins to remove it for good; `sometime`: nobody waits for that. */
   readonly settle: (entry: Entry, how: 'soon' | 'sometime', isFinished?: boolean) => void
   readonly giveBack: (entry: Entry) => void
+  /** The same for good: its process will not resume it, and the next hub need not wait for that. */
+  readonly release: (entry: Entry) => void
   /** An ack of what its reply has settled. */
   acknowledge(connection: HubConnection, sequence: number): void
   /** Leases it again to who had it under the last hub, or lost its connection and came back in time. */
@@ -51,6 +57,8 @@ export interface NewMessage {
   readonly replaces?: Entry
 }
 
+/** Sessions count from 1. */
+const NO_SESSION = 0
 /** Bodies beyond this stay in the store only. */
 const MEMORY_BYTES = 64 * 1024 * 1024
 
@@ -71,6 +79,9 @@ export function createHubMessages(options: {
   let storedBytes = 0
   let memoryBytes = 0
 
+  function knows(queue: HubQueue, id: string, generation: string): boolean {
+    return queue.byId.has(id) || queue.finished.has(keyOf(id, generation), now())
+  }
   function remember(queue: HubQueue, sequence: number, record: Buffer, fields: Omit<NewMessage, 'blob'>): Entry {
     const isInMemory = memoryBytes + record.length <= MEMORY_BYTES
     if (isInMemory) memoryBytes += record.length
@@ -168,6 +179,12 @@ export function createHubMessages(options: {
     taken.state = 'leased'
     settle(taken, 'sometime', false)
   }
+  function giveBack(entry: Entry): void {
+    if (entry.state === 'grace') entry.queue.activeCount--
+    letGo(entry)
+    entry.queue.giveBack(entry)
+    dirty.add(entry.queue)
+  }
   function recordOf(entry: Entry): Buffer | undefined {
     return entry.record ?? store.read('messages', entry.sequence)
   }
@@ -198,10 +215,7 @@ export function createHubMessages(options: {
       return queue
     },
     add(queue, fields) {
-      if (fields.replaces === undefined) {
-        if (queue.byId.has(fields.id)) return undefined
-        if (queue.finished.has(keyOf(fields.id, fields.generation), now())) return undefined
-      }
+      if (fields.replaces === undefined && knows(queue, fields.id, fields.generation)) return undefined
       const sequence = options.nextSequence()
       const record = encodeMessageRecord(queue.number, fields, fields.blob)
       commit.put('messages', sequence, record)
@@ -211,6 +225,8 @@ export function createHubMessages(options: {
       const queue = byNumber.get(fields.queue)
       return queue === undefined ? undefined : remember(queue, sequence, record, fields)
     },
+    knows,
+    refuse: forget,
     place,
     heldBy(connection, sequence, grant) {
       const entry = entries.get(sequence)
@@ -225,11 +241,11 @@ export function createHubMessages(options: {
       subscription.held--
       dirty.add(subscription.queue)
     },
-    giveBack(entry) {
-      if (entry.state === 'grace') entry.queue.activeCount--
-      letGo(entry)
-      entry.queue.giveBack(entry)
-      dirty.add(entry.queue)
+    giveBack,
+    release(entry) {
+      giveBack(entry)
+      entry.session = NO_SESSION
+      options.journal().grant(entry.sequence, entry.grants, NO_SESSION)
     },
     resume(subscription, sequence, grant) {
       const entry = entries.get(sequence)

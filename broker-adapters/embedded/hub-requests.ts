@@ -1,6 +1,7 @@
 import { HEADER } from '../../protocol/headers.ts'
 import type { LetterFilter, QueueStats } from '../adapter.ts'
 import { readMessage } from './envelope.ts'
+import { MIN_FREE_BYTES, type DiskSpace } from './disk-space.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { HubConnection } from './hub-connection.ts'
 import type { HubInboxes } from './hub-inboxes.ts'
@@ -25,7 +26,7 @@ export interface HubRequestsOptions {
   readonly inboxes: HubInboxes
   readonly topics: Topics
   readonly maxBytes: number
-  readonly freeBytes: () => number
+  readonly disk: Pick<DiskSpace, 'leftAfter'>
   readonly now: () => number
   readonly markWritten: (connection: HubConnection) => void
 }
@@ -33,8 +34,6 @@ export interface HubRequestsOptions {
 const STATUS = { stored: 0, unroutable: 1, tooLarge: 2, refused: 3 } as const satisfies Partial<
   Record<(typeof PUBLISH_STATUS)[number], number>
 >
-/** Publishes are refused below this, so that what is stored can still be settled. */
-const MIN_FREE_BYTES = 16 * 1024 * 1024
 
 type Handler = (connection: HubConnection, fields: FrameReader) => void
 
@@ -54,8 +53,8 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     if (messages.storedBytes + bytes > options.maxBytes) {
       return `the directory holds ${messages.storedBytes} bytes, maxBytes is ${options.maxBytes}`
     }
-    const free = options.freeBytes()
-    return free < MIN_FREE_BYTES ? `the disk has ${free} bytes left` : ''
+    const left = options.disk.leftAfter(bytes)
+    return left < MIN_FREE_BYTES ? diskRefusal(left) : ''
   }
 
   function declare(connection: HubConnection, fields: FrameReader): void {
@@ -78,6 +77,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     const queue = queueOf(fields.str())
     const statuses = new Uint8Array(fields.u32())
     const added: Entry[] = []
+    const published: { readonly id: string; readonly generation: string }[] = []
     let reason = ''
     const at = now()
     for (let index = 0; index < statuses.length; index++) {
@@ -86,6 +86,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
       const delayMs = fields.num()
       const expiresInMs = fields.num()
       const blob = fields.view()
+      published.push({ id, generation })
       const refused = queue === undefined ? '' : refusal(blob.length)
       if (queue === undefined) statuses[index] = STATUS.unroutable
       else if (refused !== '') {
@@ -97,12 +98,26 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
         if (entry !== undefined) added.push(entry)
       }
     }
-    // A duplicate waits for the commit too: the first copy may be in it.
-    commit.afterwards(() => {
-      for (const entry of added) messages.place(entry)
+    const answerAll = (): void => {
       connection.writer.begin(OP.ANSWER).u32(seq).bytes(statuses).str(reason).end()
       markWritten(connection)
-    })
+    }
+    if (queue === undefined || statuses.every((status) => status === STATUS.refused)) return answerAll()
+    // A duplicate waits for the commit too: the first copy may be in it.
+    const place = (): void => {
+      for (const entry of added) messages.place(entry)
+      answerAll()
+    }
+    const refuse = (): number[] => {
+      for (const entry of added) messages.refuse(entry)
+      for (const [index, { id, generation }] of published.entries()) {
+        if (!messages.knows(queue, id, generation)) statuses[index] = STATUS.refused
+      }
+      reason ||= diskRefusal(0)
+      answerAll()
+      return added.map((entry) => entry.sequence)
+    }
+    commit.afterwards(place, refuse)
   }
 
   function consume(connection: HubConnection, fields: FrameReader): void {
@@ -277,7 +292,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     [OP.CONSUME, consume],
     [OP.FLOW, flow],
     [OP.ACK, ack],
-    [OP.RELEASE, (connection, fields) => eachHeld(connection, fields, messages.giveBack)],
+    [OP.RELEASE, (connection, fields) => eachHeld(connection, fields, messages.release)],
     [OP.RETRY, retry],
     [OP.DEAD_LETTER, deadLetter],
     [OP.OPEN_INBOX, openInbox],
@@ -310,6 +325,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
   /** It goes: what it held is back when it hears that it may, and what it asked before is stored. */
   function bye(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
+    for (const entry of connection.held) messages.release(entry)
     drop(connection)
     commit.afterwards(() => answer(connection, seq))
   }
@@ -342,6 +358,10 @@ function statsOf(queue: HubQueue | undefined): QueueStats {
     delayed: queue.delayedCount,
     active: queue.activeCount,
   }
+}
+
+function diskRefusal(left: number): string {
+  return `the disk has ${Math.max(left, 0)} bytes left, and ${MIN_FREE_BYTES} are kept for settling what is stored: make room`
 }
 
 function parseFilter(json: string): LetterFilter {

@@ -1,7 +1,7 @@
 import { messageOf } from '../../protocol/errors.ts'
 import type { HubConnection } from './hub-connection.ts'
 import type { Entry, HubQueue } from './hub-queue.ts'
-import { createJournal, type Journal, type JournalContents, type SessionIdentity } from './journal.ts'
+import { createJournal, NO_JOURNAL, type Journal, type JournalContents, type SessionIdentity } from './journal.ts'
 import { isProvablyAlive, isProvablyDead, thisProcess } from './machine.ts'
 import { OP, type Hello } from './wire.ts'
 
@@ -37,6 +37,8 @@ export function createHubSessions(options: {
   readonly file: string
   readonly contents: JournalContents
   readonly entries: () => ReadonlyMap<number, Entry>
+  /** Whether it makes sense to begin a journal again that could not be written. */
+  readonly hasRoom: () => boolean
   readonly log: (level: 'warn', code: string, message: string) => void
 }): HubSessions {
   const identities = new Map<number, SessionIdentity>()
@@ -44,7 +46,7 @@ export function createHubSessions(options: {
   const grace = new Map<number, Set<Entry>>()
   const standbys = new Set<HubConnection>()
   let queues: ReadonlyMap<string, HubQueue> = new Map()
-  let journal: Journal | undefined
+  let journal: Journal = NO_JOURNAL
   let last = 0
   let isJournalFailing = false
   for (const [number, identity] of options.contents.sessions) {
@@ -63,14 +65,11 @@ export function createHubSessions(options: {
     const identity = { session, pid, startTime, pidNamespace, bootId, machineId }
     identities.set(number, identity)
     numbers.set(session, number)
-    current().session(number, identity)
+    journal.session(number, identity)
     return number
   }
-  function current(): Journal {
-    if (journal === undefined) throw new Error('the journal is not begun')
-    return journal
-  }
-  function begin(): Journal {
+  /** In place of the one so far; complete, so nothing is missing after a time without one. */
+  function begin(): void {
     const grants = new Map<number, { grant: number; session: number }>()
     for (const entry of options.entries().values()) {
       if (entry.grants > 0) grants.set(entry.sequence, { grant: entry.grants, session: entry.session })
@@ -78,7 +77,21 @@ export function createHubSessions(options: {
     const finished = [...queues.values()].flatMap((queue) =>
       [...queue.finished.entries()].map(([key, at]) => ({ queue: queue.number, key, at })),
     )
-    return createJournal(options.file, { grants, sessions: identities, finished })
+    journal.close()
+    journal = NO_JOURNAL
+    journal = createJournal(options.file, { grants, sessions: identities, finished })
+  }
+  /** Without it hand-overs are counted a little too low after the next takeover; nothing is lost. */
+  function whileRecording(record: () => void): void {
+    try {
+      record()
+      if (isJournalFailing) options.log('warn', 'EMBEDDED_JOURNAL', 'hand-overs are recorded again')
+      isJournalFailing = false
+    } catch (error) {
+      if (!isJournalFailing)
+        options.log('warn', 'EMBEDDED_JOURNAL', `hand-overs cannot be recorded: ${messageOf(error)}`)
+      isJournalFailing = true
+    }
   }
   function endGraceOf(session: number, giveBack: (entry: Entry) => void): void {
     for (const entry of grace.get(session) ?? []) if (entry.state === 'grace') giveBack(entry)
@@ -125,23 +138,17 @@ export function createHubSessions(options: {
     },
     begin(known) {
       queues = known
-      journal = begin()
+      whileRecording(begin)
     },
-    journal: current,
+    journal: () => journal,
     flush() {
-      try {
-        current().flush()
-        if (current().size < MAX_JOURNAL_BYTES) return
-        const grown = current()
-        journal = begin()
-        grown.close()
-      } catch (error) {
-        // A full disk, mostly. Without it hand-overs are counted a little too low after the next takeover; nothing is lost.
-        if (!isJournalFailing)
-          options.log('warn', 'EMBEDDED_JOURNAL', `hand-overs cannot be recorded: ${messageOf(error)}`)
-        isJournalFailing = true
-      }
+      if (isJournalFailing && !options.hasRoom()) return
+      whileRecording(() => {
+        if (isJournalFailing) return begin()
+        journal.flush()
+        if (journal.size >= MAX_JOURNAL_BYTES) begin()
+      })
     },
-    close: () => journal?.close(),
+    close: () => journal.close(),
   }
 }

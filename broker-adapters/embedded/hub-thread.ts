@@ -1,5 +1,5 @@
 // The thread that keeps the queues: started by hub-host.ts, elected when told to contend.
-import { existsSync, rmSync, chmodSync, statfsSync } from 'node:fs'
+import { existsSync, rmSync, chmodSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,6 +21,7 @@ import {
   type Fate,
   type HubRecord,
 } from './election.ts'
+import { createDiskSpace } from './disk-space.ts'
 import { createExitGate } from './exit-gate.ts'
 import { passFaultPoint } from './fault-points.ts'
 import { createHub, type Hub } from './hub.ts'
@@ -51,6 +52,7 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
   const { dir } = data
   const gate = createExitGate(data.gate)
   const waiting = new Set<Socket>()
+  const disk = createDiskSpace(dir, () => store?.reusableBytes() ?? 0)
   let hub: Hub | undefined
   let store: Store | undefined
   let epoch = 0
@@ -88,6 +90,7 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
     }
     if (!gate.enter()) return false
     try {
+      if (disk.isFull()) disk.release('takeover')
       if (!becomeHub(dir, wanted, record)) return false
       passFaultPoint('after link')
       epoch = wanted
@@ -117,7 +120,7 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
       peerSilenceMs: data.peerSilenceMs,
       resumeMs: data.resumeMs,
       isSuperseded: () => isSuperseded(dir, epoch),
-      freeBytes: createFreeBytes(dir),
+      disk,
       log,
       onDown: (why) => {
         log('info', 'EMBEDDED_HUB', `hub ${epoch} steps down: ${why}`)
@@ -139,7 +142,9 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
     const whileHub = (run: () => void): void => {
       if (!isEnding && !isSuperseded(dir, epoch)) run()
     }
+    disk.reserve()
     setInterval(() => whileHub(() => touchHub(dir, epoch)), TOUCH_MS)
+    setInterval(() => whileHub(disk.reserve), TOUCH_MS)
     const sweep = (): void => {
       removeLeftovers(dir, epoch).catch((error: unknown) => log('debug', 'EMBEDDED_HUB', messageOf(error)))
     }
@@ -214,21 +219,6 @@ async function inherit(
 /** The store was in use when the machine stopped: with durability 'process', or a disk that lies, it may be torn. */
 function wentDownWithMachine(dir: string, epoch: number, record: HubRecord | undefined): boolean {
   return record !== undefined && record.bootId !== thisProcess().bootId && !existsSync(releasedFile(dir, epoch))
-}
-
-/** What the disk has left, looked at once a second at most. */
-function createFreeBytes(dir: string): () => number {
-  let at = 0
-  let free = Infinity
-  return () => {
-    const now = Date.now()
-    if (now - at >= 1_000) {
-      const { bavail, bsize } = statfsSync(dir)
-      free = bavail * bsize
-      at = now
-    }
-    return free
-  }
 }
 
 function isRefusal(error: unknown): boolean {

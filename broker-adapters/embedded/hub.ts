@@ -9,6 +9,7 @@ import { createHubRequests, type HubRequests } from './hub-requests.ts'
 import { loadHub } from './hub-load.ts'
 import { createHubSessions } from './hub-sessions.ts'
 import { createTopics } from './hub-topics.ts'
+import { MIN_FREE_BYTES, type DiskSpace } from './disk-space.ts'
 import type { JournalContents } from './journal.ts'
 import type { Store } from './store.ts'
 import { OP, type FrameReader, type Welcome } from './wire.ts'
@@ -29,8 +30,7 @@ export interface HubOptions {
   readonly peerSilenceMs: number
   readonly resumeMs: number
   readonly isSuperseded: () => boolean
-  /** Bytes that the disk has left. */
-  readonly freeBytes: () => number
+  readonly disk: DiskSpace
   readonly log: (level: 'error' | 'warn' | 'info' | 'debug', code: string, message: string) => void
   /** It is over: somebody else is the hub, or the disk failed. Nothing is confirmed any more. */
   readonly onDown: (why: string) => void
@@ -57,6 +57,7 @@ export function createHub(options: HubOptions): Hub {
   }
   const commit = createGroupCommit({
     store,
+    disk: options.disk,
     mayConfirm: () => !isDown && !options.isSuperseded(),
     onCommitted: () => turn(true),
     onFailed: goDown,
@@ -65,6 +66,7 @@ export function createHub(options: HubOptions): Hub {
     file: options.journalFile,
     contents: options.journal,
     entries: () => messages.entries,
+    hasRoom: () => options.disk.leftAfter(0) >= MIN_FREE_BYTES,
     log: options.log,
   })
   const messages = createHubMessages({ store, commit, journal: sessions.journal, nextSequence, now, markWritten })

@@ -7,7 +7,7 @@
  *     SESSION  = u32 session · u16 bytes · JSON of SessionIdentity
  *     FINISHED = u32 queue · u48 at (epoch ms) · u16 bytes · key     after the commit
  */
-import { closeSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, ftruncateSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { passFaultPoint } from './fault-points.ts'
 import type { ProcessIdentity } from './machine.ts'
 
@@ -34,6 +34,16 @@ export interface JournalContents {
   readonly finished: { readonly queue: number; readonly key: string; readonly at: number }[]
 }
 
+/** Records nothing: while there is none. */
+export const NO_JOURNAL: Journal = Object.freeze({
+  grant() {},
+  session() {},
+  finished() {},
+  flush() {},
+  size: 0,
+  close() {},
+})
+
 const KIND = { grant: 1, session: 2, finished: 3 } as const
 const BUFFER_BYTES = 256 * 1024
 
@@ -49,7 +59,13 @@ export function createJournal(file: string, contents: JournalContents): Journal 
     const end = at
     // Also if it fails: what cannot be recorded must not stop what can.
     at = 0
-    for (let from = 0; from < end;) from += writeSync(fd, buffer, from, end - from)
+    try {
+      for (let from = 0; from < end;) from += writeSync(fd, buffer, from, end - from, size + from)
+    } catch (error) {
+      // Half a record in the middle would hide all that follows it.
+      ftruncateSync(fd, size)
+      throw error
+    }
     size += end
   }
   function begin(kind: number, bytes: number): void {
@@ -86,10 +102,16 @@ export function createJournal(file: string, contents: JournalContents): Journal 
     },
     close: () => closeSync(fd),
   }
-  for (const [number, identity] of contents.sessions) journal.session(number, identity)
-  for (const [message, { grant, session }] of contents.grants) journal.grant(message, grant, session)
-  for (const { queue, key, at: when } of contents.finished) journal.finished(queue, key, when)
-  flush()
+  try {
+    for (const [number, identity] of contents.sessions) journal.session(number, identity)
+    for (const [message, { grant, session }] of contents.grants) journal.grant(message, grant, session)
+    for (const { queue, key, at: when } of contents.finished) journal.finished(queue, key, when)
+    flush()
+  } catch (error) {
+    closeSync(fd)
+    rmSync(draft, { force: true })
+    throw error
+  }
   passFaultPoint('journal written')
   renameSync(draft, file)
   passFaultPoint('journal renamed')

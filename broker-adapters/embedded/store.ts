@@ -26,6 +26,8 @@ export interface Store {
   /** In order of sequence numbers; the values are copies. */
   scan(table: Table): Iterable<{ readonly key: number; readonly value: Buffer }>
   scanNamed(table: NamedTable): Iterable<{ readonly key: string; readonly value: Buffer }>
+  /** What its file has room for without growing; about, and none of it need be in one piece. */
+  reusableBytes(): number
   close(): Promise<void>
 }
 
@@ -146,8 +148,28 @@ export function openStore(
     *scanNamed(table) {
       for (const { key, value } of byName[table].getRange({ snapshot: false })) yield { key, value: Buffer.from(value) }
     },
+    reusableBytes() {
+      const { pageSize, lastPageNumber } = root.getStats() as PageCounts & FileStats // lmdb types it as any
+      const tables = [root, meta, ...Object.values(bySequence), ...Object.values(byName)]
+      const used = tables.reduce((pages, table) => pages + pagesOf(table.getStats() as PageCounts), 0)
+      return Math.max(0, lastPageNumber + 1 - used) * pageSize
+    },
     close: () => root.close(),
   }
+}
+
+/** Of what mdb_stat and mdb_env_info say. */
+interface PageCounts {
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
+}
+interface FileStats {
+  readonly pageSize: number
+  readonly lastPageNumber: number
+}
+function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: PageCounts): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages
 }
 
 const MAX_DBS = 12
@@ -180,5 +202,6 @@ async function causeOf(error: unknown): Promise<void> {
     await error.commitError
   } catch (cause) {
     error.message = `${error.message}: ${messageOf(cause)}`
+    if (cause instanceof Error && 'code' in cause) Object.assign(error, { code: cause.code })
   }
 }

@@ -321,3 +321,19 @@ test('paused, a subscription gets nothing; stopped, what is on its way goes back
   held.ack()
   await statsUntil(adapter, { ready: 1, active: 0, consumers: 0 })
 })
+
+test('what a process gave back is waiting at the next hub, although that process lives', async () => {
+  const first = await start()
+  await publish(first, 'released', 'held')
+  const { take } = await collect(first, 2)
+  const [released] = await take(2)
+  released?.release()
+  await first.stop()
+  const second = await start()
+  expect(await second.stats(QUEUE)).toMatchObject({ ready: 2, active: 0 })
+  const again = await (await collect(second, 2)).take(2)
+  expect(again.map((delivery) => [delivery.message.id, delivery.redelivered])).toEqual([
+    ['released', true],
+    ['held', true],
+  ])
+})
