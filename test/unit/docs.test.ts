@@ -1,5 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
+import { apiText } from '../../scripts/api-text.ts'
 import { ERROR_CODES } from '../../protocol/error-codes.ts'
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
@@ -85,4 +88,9 @@ test('the pages that the README promises are there and every relative link leads
 
 test('the README shows the quick start as it is', () => {
   expect(read('README.md')).toContain(read('examples/quick-start.mjs'))
+})
+
+test('docs/api.md is what the declarations say; npm run api writes it', () => {
+  const root = fileURLToPath(new URL('../../', import.meta.url))
+  expect(read('docs/api.md')).toBe(apiText(join(root, 'package.json'), join(root, 'dist')))
 })
