@@ -65,7 +65,7 @@ function readMemory(name: string): Target {
     )
   return {
     url: `memory:${name}`,
-    load: async () => (await import('./memory/memory-adapter.ts')).createMemoryAdapter({ name }),
+    load: async () => (await import('./memory/index.ts')).memory({ name }).create(),
   }
 }
 

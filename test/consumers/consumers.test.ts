@@ -1,7 +1,7 @@
 import { copyFileSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { addFolder, createProject, run, type Project, type Setup } from './project.ts'
 import { NODE_NAMES, openToolbox, type CompilerName, type Toolbox } from './toolbox.ts'
 
@@ -31,6 +31,8 @@ const MATRIX: readonly (readonly [compiler: CompilerName, name: string, setup: S
 ]
 
 const PROGRAMS = resolve('test/consumers/programs')
+/** Of the suite, for the author: all that the adapter alone is asked, and the first row that is built on it. */
+const ROWS_OF_AUTHOR = 'seam|durable|settlement'
 const AS_ESM = '5.4 nodenext ESM'
 const AS_COMMONJS = '5.4 commonjs node10'
 
@@ -90,7 +92,7 @@ function describeConsumers({ project, toolbox }: { readonly project: Project; re
   })
 
   test('the published code has no top-level await, so that it can be required', async () => {
-    const entries = ['replyto', 'replyto/contract', 'replyto/embedded', 'replyto/adapter']
+    const entries = ['replyto', 'replyto/contract', 'replyto/embedded', 'replyto/memory', 'replyto/adapter']
     const script = `for (const entry of ${JSON.stringify(entries)}) console.log(Object.keys(require(entry)).length > 0)`
     const ended = await run(toolbox.node('20'), ['-e', script], { cwd: project.dir })
     expect(ended).toEqual({ code: 0, stdout: 'true\n'.repeat(entries.length), stderr: '' })
@@ -154,6 +156,19 @@ function describeConsumers({ project, toolbox }: { readonly project: Project; re
       config: ['ReplytoError', 'ConfigError'],
       closed: ['ReplytoError', 'CallError'],
     })
+  })
+
+  test('the conformance suite runs against an adapter of somebody else', { timeout: 120_000 }, async () => {
+    const author = await createProject({ vitest: '^4.1.0' })
+    onTestFinished(() => rmSync(author.dir, { recursive: true, force: true }))
+    copyFileSync(join(PROGRAMS, 'my-broker.mjs'), join(author.dir, 'my-broker.test.mjs'))
+    const vitest = join(author.dir, 'node_modules/vitest/vitest.mjs')
+    const args = ['run', '--root', author.dir, '--reporter=json', '-t', ROWS_OF_AUTHOR]
+    const { stdout, ...ended } = await run(process.execPath, [vitest, ...args], { cwd: author.dir })
+    const { numPassedTests, numFailedTests } = JSON.parse(stdout.slice(stdout.indexOf('{')))
+    expect(ended, `it printed ${stdout}`).toMatchObject({ code: 0 })
+    expect(numFailedTests).toBe(0)
+    expect(numPassedTests).toBeGreaterThan(40)
   })
 
   function readDist(file: string): string {

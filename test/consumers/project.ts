@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { installInto, packInto } from '../../scripts/pack.ts'
 
-/** Somebody else's project: the packed tarball, Node's types and nothing else that could be resolved. */
+/** Somebody else's project: the packed tarball, Node's types and nothing else that could be resolved but what it asks for. */
 export interface Project {
   readonly dir: string
   /** Where the package lies in it. */
@@ -12,10 +12,10 @@ export interface Project {
 }
 
 /** Outside of the repository, whose node_modules would be found otherwise. */
-export async function createProject(): Promise<Project> {
+export async function createProject(more: Readonly<Record<string, string>> = {}): Promise<Project> {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'replyto-consumer-')))
   const tarball = await packInto(join(dir, 'tarball'))
-  await installInto(dir, { replyto: `file:${tarball}`, '@types/node': '^20.19.0' })
+  await installInto(dir, { replyto: `file:${tarball}`, '@types/node': '^20.19.0', ...more })
   const packageDir = join(dir, 'node_modules', 'replyto')
   cpSync(packageDir, join(dir, 'node_modules', 'replyto-b'), { recursive: true })
   return { dir, packageDir }

@@ -149,6 +149,14 @@ describe('the sources', () => {
     expect(namesOf(vague)).toEqual([])
   })
 
+  test('of the conformance suite need nothing but Vitest: others run it against their adapters', () => {
+    const suite = sources.filter(({ path }) => path.startsWith('test/conformance/'))
+    const packages = suite
+      .flatMap(({ text }) => readImports(text))
+      .filter(({ specifier, isTypeOnly }) => !isTypeOnly && !/^\.|^node:/.test(specifier))
+    expect([...new Set(packages.map(({ specifier }) => specifier))]).toEqual(['vitest'])
+  })
+
   test('of the core name no broker, in comments neither', () => {
     expect(sources.filter(({ path }) => CORE.test(path)).flatMap(brokerWords)).toEqual([])
   })
@@ -209,7 +217,7 @@ describe('the checker itself', () => {
     ['protocol/codec-cbor.ts', "import { Encoder } from 'cbor-x'"],
     ['contract/a.ts', "import type { StandardSchemaV1 } from '@standard-schema/spec'"],
     ['broker-adapters/adapter.ts', "import type { Message } from '../protocol/message.ts'"],
-    ['broker-adapters/target.ts', "load: async () => (await import('./memory/memory-adapter.ts')).create()"],
+    ['broker-adapters/target.ts', "load: async () => (await import('./memory/index.ts')).memory()"],
     ['broker-adapters/embedded/a.ts', "const { open } = await import('lmdb')"],
     ['broker-adapters/embedded/a.ts', "import type { RootDatabase } from 'lmdb'"],
     ['client/a.ts', "import type { Broker } from '../broker-adapters/broker.ts'"],

@@ -1,5 +1,4 @@
 import { expect } from 'vitest'
-import { z } from 'zod'
 import { defineService } from '../../../contract/define-service.ts'
 import { method, type } from '../../../contract/method.ts'
 import { cborCodec } from '../../../protocol/codec-cbor.ts'
@@ -9,6 +8,7 @@ import { allOf, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
 import { callOf, errorOf, probe, unused } from '../probe.ts'
+import { aNumber, aString, objectOf } from '../schemas.ts'
 import { isEmpty, publishAll } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('bad input')
@@ -17,10 +17,13 @@ export const badInput = cases
 const strict = defineService('probe', {
   methods: {
     work: method({
-      input: z.object({ width: z.number().int(), mode: z.string().default('fit') }),
+      input: objectOf<{ width: number; mode?: string }, { width: number; mode: string }>({
+        width: aNumber,
+        mode: (value = 'fit') => aString(value),
+      }),
       output: type<unknown>(),
     }),
-    note: method({ input: z.object({ width: z.number() }), oneWay: true }),
+    note: method({ input: objectOf<{ width: number }>({ width: aNumber }), oneWay: true }),
   },
 })
 const bad: { width: number } = JSON.parse('{"width":"wide"}')

@@ -1,5 +1,4 @@
 import { expect } from 'vitest'
-import { z } from 'zod'
 import { defineService } from '../../../contract/define-service.ts'
 import { method, type } from '../../../contract/method.ts'
 import { NonRetryableError } from '../../../worker/errors.ts'
@@ -7,6 +6,7 @@ import type { Client, DeadLetter } from '../../../client/types.ts'
 import { allOf, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { declaring, errorOf, probe, stubborn, unused } from '../probe.ts'
+import { aNumber, objectOf } from '../schemas.ts'
 
 const { cases, claim } = claimsOf('dead letter')
 export const deadLetter = cases
@@ -36,7 +36,7 @@ claim('a send that failed finally is kept with its reason, each attempt and thei
 
 claim('so is a send that failed at once: hopeless, input refused, unknown method', async (t) => {
   const strict = defineService('probe', {
-    methods: { note: method({ input: z.object({ n: z.number() }), oneWay: true, retry: { attempts: 2 } }) },
+    methods: { note: method({ input: objectOf<{ n: number }>({ n: aNumber }), oneWay: true, retry: { attempts: 2 } }) },
   })
   const loose = defineService('probe', {
     methods: {

@@ -1,11 +1,11 @@
 import { expect } from 'vitest'
-import { z } from 'zod'
 import { defineService } from '../../../contract/define-service.ts'
 import { method, type } from '../../../contract/method.ts'
 import { DeclaredError } from '../../../protocol/errors.ts'
 import { allOf, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { declaring, errorOf, probe, unused } from '../probe.ts'
+import { aNumber, aString, objectOf } from '../schemas.ts'
 
 const { cases, claim } = claimsOf('declared errors')
 export const declaredErrors = cases
@@ -46,7 +46,9 @@ claim('one without data works, and an outcome has it too', async (t) => {
 claim('its data goes through the schema: the caller gets what the schema makes of it', async (t) => {
   const dated = defineService('probe', {
     methods: {
-      work: method({ errors: { LATE: z.object({ at: z.string().transform((text) => new Date(text)) }) } }),
+      work: method({
+        errors: { LATE: objectOf<{ at: string }, { at: Date }>({ at: (text) => new Date(aString(text)) }) },
+      }),
     },
   })
   await t.serve(dated, {
@@ -60,7 +62,7 @@ claim('its data goes through the schema: the caller gets what the schema makes o
 
 claim('data that does not fit is the failure of the handler, final, and the worker says what is wrong', async (t) => {
   const strict = defineService('probe', {
-    methods: { work: method({ input: type<string>(), errors: { ODD: z.object({ n: z.number() }) } }) },
+    methods: { work: method({ input: type<string>(), errors: { ODD: objectOf<{ n: number }>({ n: aNumber }) } }) },
   })
   await t.serve(strict, {
     work(_, ctx) {

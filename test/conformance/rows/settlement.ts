@@ -1,5 +1,4 @@
 import { expect } from 'vitest'
-import { z } from 'zod'
 import { defineService } from '../../../contract/define-service.ts'
 import { method } from '../../../contract/method.ts'
 import { createGate, eventually } from '../../support/eventually.ts'
@@ -7,6 +6,7 @@ import type { SeamEvents } from '../../support/seam-events.ts'
 import { claimsOf, invariant } from '../case.ts'
 import { queueRef } from '../case-context.ts'
 import { errorOf, probe, stubborn, unused } from '../probe.ts'
+import { aNumber, objectOf } from '../schemas.ts'
 import { isEmpty } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('settlement')
@@ -42,7 +42,7 @@ claim('failed for good: a call is answered and acked, a send dead-lettered', asy
 
 claim('an output that does not fit the contract: INVALID_OUTPUT, yes, with its issues', async (t) => {
   const strict = defineService('probe', {
-    methods: { work: method({ output: z.object({ n: z.number() }), retry: { attempts: 3 } }) },
+    methods: { work: method({ output: objectOf<{ n: number }>({ n: aNumber }), retry: { attempts: 3 } }) },
   })
   const handlers = {
     work() {

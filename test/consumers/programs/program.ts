@@ -24,6 +24,8 @@ import {
 import { isFinalReply, type AdapterFactory, type BrokerAdapter, type PublishOutcome } from 'replyto/adapter'
 import { defineService, describeService, method, methodsOf, type, type Service } from 'replyto/contract'
 import { embedded, type EmbeddedOptions } from 'replyto/embedded'
+import { memory } from 'replyto/memory'
+import type { ConformanceOptions } from 'replyto/testing/conformance'
 
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- comparing two generic functions is the trick
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
@@ -140,6 +142,11 @@ function describeOutcome(
   return code
 }
 
+/** What an author of an adapter writes. */
+export function suiteOf(capabilities: ConformanceOptions['capabilities']): ConformanceOptions {
+  return { name: 'mine', target: (namespace) => memory({ name: namespace }), capabilities }
+}
+
 async function codeOf(promise: Promise<unknown>): Promise<string> {
   try {
     await promise
@@ -155,7 +162,7 @@ async function useBroker(url: string): Promise<Record<string, unknown>> {
   const directory: EmbeddedOptions | undefined = url.startsWith('file:')
     ? { dir: url.slice('file:'.length) }
     : undefined
-  const target = directory === undefined ? url : watched(embedded(directory), outcomes)
+  const target = watched(directory === undefined ? memory({ name: 'program' }) : embedded(directory), outcomes)
   const broker = await connect(target, { namespace: 'program', log: (line) => void lines.push(line) })
   const handlers = new Images()
   const worker: Worker = createWorker(broker, { concurrency: 4, middleware: [timed] })
