@@ -4,12 +4,13 @@ import { cancelTopic, helloTopic } from '../protocol/queue-names.ts'
 import type { Dispatcher } from './dispatch.ts'
 import { describeThrown, stackOf } from './failures.ts'
 import type { ServedQueue } from './served-queue.ts'
+import { watchForSilence, type SilenceWatch } from './silence-watch.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
 /** One queue's way into the worker. */
 export interface DeliveryLoop {
   readonly queue: ServedQueue
-  /** A subscription is there, and it was not stopped. */
+  /** A subscription is there, it was not stopped, and it gets what waits. */
   readonly isConsuming: boolean
   /** Resolves when consuming; waits while the broker is away. */
   start(): Promise<void>
@@ -29,6 +30,7 @@ export function createDeliveryLoop(
   const { adapter, core } = parts
   const cleanups: (() => void)[] = []
   let subscription: Subscription | undefined
+  let watch: SilenceWatch | undefined
   let isPaused = false
   let isStopped = false
   let isClosed = false
@@ -36,18 +38,20 @@ export function createDeliveryLoop(
   return {
     queue,
     get isConsuming() {
-      return subscription !== undefined && !isStopped
+      return subscription !== undefined && !isStopped && watch?.isSilent !== true
     },
 
     async start() {
       await adapter.declare(queue.ref)
       addCleanup(await adapter.onBroadcast(cancelTopic(queue.name), onCancel))
-      const opened = await adapter.consume(queue.ref, { prefetch: parts.options.prefetch }, (delivery) =>
-        dispatcher.accept(queue, delivery),
-      )
-      subscription = opened
-      if (isPaused) await pauseQuietly(opened)
-      if (isStopped) await stopQuietly(opened)
+      await consume()
+      watch = watchForSilence(parts, {
+        queue,
+        isOpen: () => subscription !== undefined && !isPaused && !isStopped,
+        isStarved: async () => (await subscription?.isStarved()) ?? false,
+        rebuild,
+      })
+      addCleanup(() => watch?.close())
       addCleanup(core.onState((state) => state === 'up' && sayHello()))
       sayHello()
     },
@@ -67,6 +71,22 @@ export function createDeliveryLoop(
       isClosed = true
       for (const cleanup of cleanups.splice(0)) quietly(cleanup)
     },
+  }
+
+  async function consume(): Promise<void> {
+    const { prefetch } = parts.options
+    const opened = await adapter.consume(queue.ref, { prefetch }, (delivery) => dispatcher.accept(queue, delivery))
+    subscription = opened
+    if (isPaused) await pauseQuietly(opened)
+    if (isStopped) await stopQuietly(opened)
+  }
+
+  /** What the old one handed over stays held and can be settled. */
+  async function rebuild(): Promise<void> {
+    const silent = subscription
+    subscription = undefined
+    if (silent !== undefined) await stopQuietly(silent)
+    await consume()
   }
 
   function addCleanup(cleanup: () => void): void {

@@ -19,6 +19,10 @@ export const WORKER_DEFAULTS = Object.freeze({
 
 /** What nobody has to set, and tests shorten. */
 export const WORKER_CLOCKS = Object.freeze({
+  /** A consumer with free credit that got nothing for so long is looked at. */
+  silentMs: 10_000,
+  /** At most once in so long a silent consumer is replaced. */
+  rebuildMs: 30_000,
   /** How long a worker holds what it is too old for, the first time; it doubles each time, up to the tenfold. */
   newerHoldMs: 500,
   /** How long, counted in holds, a send waits for a worker that is new enough for it. */

@@ -100,7 +100,7 @@ export type CreateWorkerOptions = WorkerOptions & ConnectOptions
 
 export interface WorkerHealth {
   /**
-   * 'starting': not consuming yet, or not again while the broker is away. 'blocked': the broker takes nothing at the moment, or
+   * 'starting': not consuming yet, or not again while the broker is away or gives it nothing of what waits. 'blocked': the broker takes nothing at the moment, or
    * every slot is taken by a handler that ran over its time.
    */
   readonly state: 'starting' | 'consuming' | 'blocked' | 'draining' | 'closed'

@@ -20,6 +20,7 @@
  * | repliesResent | a reply was sent again because the broker had not confirmed it |
  * | repliesAbandoned | a reply was given up some time after its call's deadline |
  * | progressDropped | a progress report was too large, could not be encoded or does not fit the contract |
+ * | consumersRebuilt | a consumer got nothing although messages waited for it, and was replaced |
  * | overrun | a handler ran longer than its time and ignored its signal |
  */
 export type WorkerCount =
@@ -40,4 +41,5 @@ export type WorkerCount =
   | 'repliesResent'
   | 'repliesAbandoned'
   | 'progressDropped'
+  | 'consumersRebuilt'
   | 'overrun'

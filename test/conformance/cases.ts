@@ -20,6 +20,7 @@ import { overrun } from './rows/overrun.ts'
 import { reconnect } from './rows/reconnect.ts'
 import { retry } from './rows/retry.ts'
 import { settlement } from './rows/settlement.ts'
+import { silentConsumer } from './rows/silent-consumer.ts'
 import { versions } from './rows/versions.ts'
 import { broadcast } from './seam/broadcast.ts'
 import { consuming } from './seam/consuming.ts'
@@ -63,6 +64,7 @@ export const CASES: readonly ConformanceCase[] = [
   ...drain,
   ...duplicates,
   ...nested,
+  ...silentConsumer,
   ...counted,
   ...badInput,
 ]

@@ -46,6 +46,9 @@ export interface Faults {
   disconnect(): void
   /** Consumers and inboxes come back, what waited in the inboxes is handed over, then it is said. */
   reconnect(): Promise<void>
+  /** The broker forgets the consumers of this connection, those that come too until it is undone. */
+  mute(): void
+  unmute(): void
   block(): void
   unblock(): void
   /** The broker takes the held delivery of this message back and hands it over again. */
@@ -81,6 +84,11 @@ export function createFaultyTarget(inner: AdapterFactory): FaultyTarget {
       for (const inbox of inboxes) inbox.letIn()
       wire.say('up')
     },
+    mute() {
+      wire.isMute = true
+      for (const consumer of consumers) consumer.mute()
+    },
+    unmute: () => void (wire.isMute = false),
     block: () => wire.say('blocked'),
     unblock: () => wire.say('up'),
     redeliver(id) {
@@ -140,12 +148,14 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
 
     async consume(queue, options, onDelivery) {
       await wire.whenUp()
+      events.add({ kind: 'consume', id: '' })
       const consumer = createFaultyConsumer(
         (receive) => inner.consume(queue, options, receive),
-        { ...parts, onDelivery },
+        { ...parts, onDelivery, isWaitedFor: async () => (await inner.stats(queue)).ready > 0 },
         () => parts.consumers.delete(consumer),
       )
       parts.consumers.add(consumer)
+      if (wire.isMute) consumer.mute()
       await consumer.open()
       return consumer.subscription
     },
@@ -246,6 +256,7 @@ function outcomeOf(fault: PublishFault | undefined, real: PublishOutcome | undef
 /** The connection as the core sees it: the adapter's own state, unless the test says otherwise. */
 interface Wire {
   readonly isUp: boolean
+  isMute: boolean
   cut(): void
   mend(): void
   say(state: AdapterState): void
@@ -265,6 +276,7 @@ function createWire(): Wire {
     get isUp() {
       return isUp
     },
+    isMute: false,
     cut() {
       isUp = false
       mended = createGate()

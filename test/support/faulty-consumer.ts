@@ -9,7 +9,15 @@ export interface FaultyConsumer {
   letIn(): void
   /** What is held is lost at once here and given back to the broker. */
   lose(): void
+  /** The broker forgets it; what it holds stays held. */
+  mute(): void
   redeliver(id: string): void
+}
+
+interface FaultyConsumerParts extends FaultParts {
+  readonly onDelivery: (delivery: Delivery) => void
+  /** Messages are ready in its queue. */
+  readonly isWaitedFor: () => Promise<boolean>
 }
 
 interface HeldDelivery extends Delivery {
@@ -19,7 +27,7 @@ interface HeldDelivery extends Delivery {
 
 export function createFaultyConsumer(
   consume: (receive: (delivery: Delivery) => void) => Promise<Subscription>,
-  { events, plans, isUp, onDelivery }: FaultParts & { readonly onDelivery: (delivery: Delivery) => void },
+  { events, plans, isUp, onDelivery, isWaitedFor }: FaultyConsumerParts,
   onStopped: () => void,
 ): FaultyConsumer {
   const held = new Map<Delivery, HeldDelivery>()
@@ -30,6 +38,7 @@ export function createFaultyConsumer(
   let closing: Promise<void> = Promise.resolve()
   let isPaused = false
   let isStopped = false
+  let isMute = false
 
   return {
     subscription: {
@@ -41,7 +50,7 @@ export function createFaultyConsumer(
         isPaused = false
         inner?.resume()
       },
-      isStarved: async () => (await inner?.isStarved()) ?? false,
+      isStarved: async () => (isMute ? isWaitedFor() : ((await inner?.isStarved()) ?? false)),
       async stop() {
         events.add({ kind: 'stopConsuming', id: '' })
         isStopped = true
@@ -51,12 +60,16 @@ export function createFaultyConsumer(
     },
     async open() {
       await closing
-      if (isStopped || inner !== undefined) return
+      if (isStopped || isMute || inner !== undefined) return
       opening = consume(receive).then(async (opened) => {
         inner = opened
         if (isPaused) await opened.pause()
       })
       await opening
+    },
+    mute() {
+      isMute = true
+      void inner?.stop()
     },
     letIn() {
       for (const real of strays.splice(0)) hand(real, 0)

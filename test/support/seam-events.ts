@@ -13,6 +13,7 @@ export interface SeamEvent {
     | 'incoming'
     | 'openInbox'
     | 'closeInbox'
+    | 'consume'
     | 'stopConsuming'
     | 'broadcast'
     | 'stop'

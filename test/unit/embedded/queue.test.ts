@@ -3,7 +3,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { BrokerAdapter, Delivery } from '../../../broker-adapters/adapter.ts'
 import type { EmbeddedOptions } from '../../../broker-adapters/embedded/index.ts'
 import { messageOf, openEmbedded, QUEUE, resultOf } from '../../support/embedded-adapter.ts'
-import { readInbox } from '../../support/embedded-raw.ts'
+import { openRaw, readInbox } from '../../support/embedded-raw.ts'
+import { FLOW, OP } from '../../../broker-adapters/embedded/wire.ts'
 import { makeDirectory } from '../../support/embedded-processes.ts'
 
 let root = ''
@@ -336,4 +337,23 @@ test('what a process gave back is waiting at the next hub, although that process
     ['released', true],
     ['held', true],
   ])
+})
+
+test('a consumer that the hub does not know, or that has free credit, is starved by what waits', async () => {
+  const adapter = await start()
+  await publish(adapter, 'm1', 'm2')
+  const answers: number[] = []
+  const raw = openRaw(dir, (op, fields) => {
+    if (op === OP.ANSWER && fields.u32() === 1) answers.push(fields.u32())
+  })
+  const queue = 'replyto.q.default.test.v1'
+  const ask = (): void => raw.send((frame) => frame.begin(OP.STARVED).u32(1).u32(7).str(queue).end())
+  ask()
+  raw.send((frame) => frame.begin(OP.CONSUME).u32(2).u32(7).str(queue).u32(1).u8(FLOW.resume).u32(0).end())
+  await expect.poll(() => answers).toEqual([1])
+  ask()
+  await statsUntil(adapter, { active: 1, ready: 1 })
+  ask() // its credit is used up
+  await expect.poll(() => answers).toEqual([1, 0, 0])
+  raw.close()
 })
