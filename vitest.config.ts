@@ -9,6 +9,7 @@ const WITH_PROCESSES = [
   'test/chaos/**/*.test.ts',
   'test/sweep/**/*.test.ts',
   'test/unit/embedded/disk-full.test.ts',
+  'test/unit/embedded/namespaces.test.ts',
   'test/unit/embedded/takeover.test.ts',
   'test/unit/embedded/reconnect.test.ts',
   'test/unit/examples.test.ts',

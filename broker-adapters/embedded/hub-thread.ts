@@ -4,7 +4,7 @@ import { createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
-import { BrokerError, messageOf, ReplytoError } from '../../protocol/errors.ts'
+import { messageOf, ReplytoError } from '../../protocol/errors.ts'
 import {
   becomeHub,
   cleanUp,
@@ -21,6 +21,7 @@ import {
   type Fate,
   type HubRecord,
 } from './election.ts'
+import { checkRecord, refusal } from './directory.ts'
 import { createDiskSpace } from './disk-space.ts'
 import { createExitGate } from './exit-gate.ts'
 import { passFaultPoint } from './fault-points.ts'
@@ -192,19 +193,14 @@ async function inherit(
   const last = epoch - 1
   const fresh = `store-${epoch}`
   const record = readHub(dir, last)
-  if (record !== undefined && record.format > FORMAT) {
-    throw new BrokerError(
-      'BROKER_REFUSED',
-      `${dir} was written by a newer version of the library (format ${record.format}, this one knows ${FORMAT})`,
-    )
-  }
+  if (record !== undefined) checkRecord(record, dir)
   if (last === 0) return { fate: undefined, store: findStore(dir, 0) ?? fresh, from: '', problem: undefined }
   let fate = fateOf(dir, last, record)
   for (const until = Date.now() + DYING_MS; wasClosed && fate === 'silent' && Date.now() < until;) {
     await sleep(2)
     fate = fateOf(dir, last, record)
   }
-  if (fate === 'elsewhere') throw new BrokerError('BROKER_REFUSED', `${dir} is open on another machine`)
+  if (fate === 'elsewhere') throw refusal(`${dir} is open on another machine`)
   const store = findStore(dir, last)
   if (store === undefined) return { fate, store: fresh, from: '', problem: undefined }
   const path = join(dir, store)

@@ -1,12 +1,13 @@
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BrokerError, CallError, messageOf } from '../../protocol/errors.ts'
 import type { LogLevel } from '../adapter.ts'
+import { checkRecord, prepareDirectory, refusal } from './directory.ts'
 import { codeOf, FORMAT, hubFile, isIntentDead, latestEpoch, readHub, takeIntent, type HubRecord } from './election.ts'
 import { passFaultPoint } from './fault-points.ts'
 import { createHubHost } from './hub-host.ts'
-import { networkFileSystem, thisProcess } from './machine.ts'
+import { thisProcess } from './machine.ts'
 import type { ResolvedEmbeddedOptions } from './options.ts'
 import { openSocketPath } from './socket-path.ts'
 import {
@@ -330,33 +331,6 @@ function helloOf(given: LinkOptions): Hello {
     pidNamespace,
     canHost: given.options.host === 'auto',
   }
-}
-
-/** Made if it is missing; refused where the election or the store could not be relied on. */
-function prepareDirectory(dir: string): void {
-  if (process.platform === 'win32')
-    throw refusal('the embedded broker runs on Linux and macOS; on Windows it is not tested yet')
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
-    accessSync(dir, constants.R_OK | constants.W_OK | constants.X_OK)
-  } catch (error) {
-    throw refusal(`the directory ${dir} cannot be used (${messageOf(error)}); give one that this user may write to`)
-  }
-  const network = networkFileSystem(dir)
-  if (network !== undefined)
-    throw refusal(`${dir} is on a network file system (${network}); the embedded broker needs a local disk`)
-}
-
-function checkRecord(record: HubRecord, dir: string): void {
-  if (record.format > FORMAT) {
-    throw refusal(
-      `${dir} was written by a newer version of the library (format ${record.format}, this one knows ${FORMAT})`,
-    )
-  }
-}
-
-function refusal(text: string): BrokerError {
-  return new BrokerError('BROKER_REFUSED', text)
 }
 
 /** A hub that is alive but cannot take the connection is tried until it counts as silent. */

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, existsSync, fstatSync, openSync, readSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { refusal } from './directory.ts'
 
 /** mdb.c: MDB_MAGIC, MDB_DATA_VERSION; lmdb-js 3 writes version 2, builds without its patches 1. */
 const MAGIC = 0xbeefc0de
@@ -33,6 +34,8 @@ export function lookAtStore(path: string): StoreLook {
     if (size === 0) return SOUND
     const first = readAt(fd, 0, 256)
     const at = PAGE_HEADER_BYTES.find((offset) => isMeta(first, offset))
+    if (at === undefined && PAGE_HEADER_BYTES.some((offset) => isNewerMeta(first, offset)))
+      throw refusal(`${file} was written by a newer version of LMDB: update the package lmdb here`)
     if (at === undefined) return unsound('its first page is not one of LMDB')
     const pageSize = first.readUInt32LE(at + 24)
     if (pageSize < 512 || pageSize > 65_536 || (pageSize & (pageSize - 1)) !== 0)
@@ -101,6 +104,11 @@ function readAt(fd: number, position: number, bytes: number): Buffer {
 
 function isMeta(page: Buffer, at: number): boolean {
   return page.readUInt32LE(at) === MAGIC && VERSIONS.includes(page.readUInt32LE(at + 4)) && at + META_BYTES <= 256
+}
+
+function isNewerMeta(page: Buffer, at: number): boolean {
+  const version = page.readUInt32LE(at + 4)
+  return page.readUInt32LE(at) === MAGIC && version > Math.max(...VERSIONS) && version < 100
 }
 
 /** MDB_meta: u32 magic, u32 version, ptr, size mapsize, MDB_db[2] of 48 bytes (the first one's pad is the page size), pgno last. */

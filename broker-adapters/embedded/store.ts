@@ -1,6 +1,8 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { BrokerError, messageOf } from '../../protocol/errors.ts'
+import { newerFormat } from './directory.ts'
+import { FORMAT } from './election.ts'
 import type { ExitGate } from './exit-gate.ts'
 import { passFaultPoint } from './fault-points.ts'
 
@@ -106,7 +108,7 @@ export function openStore(
     inboxes: root.openDB('inboxes', { encoding: 'binary' }),
   }
   passFaultPoint('store opened')
-  claim(root, meta, epoch)
+  claim({ root, meta, path }, epoch)
 
   function apply(write: Write): void {
     // lmdb's promises of single writes say nothing here (inside a failed ifVersion they resolve true): the group's does.
@@ -174,11 +176,18 @@ function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: Page
 
 const MAX_DBS = 12
 const EPOCH_KEY = 'epoch'
+const FORMAT_KEY = 'format'
 
-function claim(root: RootDatabase<Buffer, Buffer>, meta: Database<Buffer, string>, epoch: number): void {
+function claim(
+  { root, meta, path }: { root: RootDatabase<Buffer, Buffer>; meta: Database<Buffer, string>; path: string },
+  epoch: number,
+): void {
   const isOurs = root.transactionSync(() => {
+    const format = Number(meta.get(FORMAT_KEY)?.toString() ?? FORMAT)
+    if (format > FORMAT) throw newerFormat(path, format)
     const latest = meta.getEntry(EPOCH_KEY)?.version ?? 0
     if (latest >= epoch) return false
+    void meta.put(FORMAT_KEY, Buffer.from(String(FORMAT)), epoch)
     void meta.put(EPOCH_KEY, Buffer.from(String(epoch)), epoch)
     return true
   })

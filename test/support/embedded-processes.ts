@@ -53,16 +53,22 @@ export function makeDirectory(): { readonly root: string; readonly dir: string }
   return { root, dir: join(root, 'broker') }
 }
 
-/** Its ledger is `<root>/<name>.ledger`; what it says on stderr is for the caller to read. */
+/**
+ * Its ledger is `<root>/<name>.ledger`; what it says on stderr is for the caller to read.
+ * @param more.within a command that runs the rest of its line somewhere else
+ */
 export function spawnPeer(
   root: string,
   options: Omit<PeerOptions, 'ledger'>,
-  env: Readonly<Record<string, string>> = {},
+  more: {
+    env?: Readonly<Record<string, string>> | undefined
+    within?: readonly [string, ...string[]] | undefined
+  } = {},
 ): ChildProcessWithoutNullStreams {
   const ledger = join(root, `${options.name}.ledger`)
-  return spawn(process.execPath, [PROGRAM, JSON.stringify({ ...options, ledger })], {
-    env: { ...process.env, ...env },
-  })
+  const command = [process.execPath, PROGRAM, JSON.stringify({ ...options, ledger })] as const
+  const [program, ...args] = more.within === undefined ? command : ([...more.within, ...command] as const)
+  return spawn(program, args, { env: { ...process.env, ...more.env } })
 }
 
 export function startPeer(root: string, options: Omit<PeerOptions, 'ledger'>): Peer {

@@ -63,7 +63,7 @@ export function setScene(): Scene {
     // A hub that thaws has what its own process has sent: it must not confirm that.
     const lanes = { sends: env === undefined ? 3 : 0, calls: works ? 3 : 0, pauseMs: 2 }
     const options = { name, embedded: { dir, host, ...clocks }, works, keeps: true, ...lanes }
-    const child = watchChild(name, { process: spawnPeer(root, options, env), onStrike: () => {} })
+    const child = watchChild(name, { process: spawnPeer(root, options, { env }), onStrike: () => {} })
     children.push(child)
     return child
   }

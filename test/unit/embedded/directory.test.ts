@@ -1,4 +1,5 @@
 import {
+  chownSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -15,10 +16,13 @@ import { hubFile, latestEpoch, readHub, releasedFile } from '../../../broker-ada
 import type { EmbeddedOptions } from '../../../broker-adapters/embedded/index.ts'
 import { thisProcess } from '../../../broker-adapters/embedded/machine.ts'
 import { lookAtStore } from '../../../broker-adapters/embedded/store-check.ts'
+import { loadLmdb } from '../../../broker-adapters/embedded/store.ts'
 import { OP } from '../../../broker-adapters/embedded/wire.ts'
 import { messageOf, openEmbedded, QUEUE, type Opened } from '../../support/embedded-adapter.ts'
 import { makeDirectory } from '../../support/embedded-processes.ts'
 import { openRaw } from '../../support/embedded-raw.ts'
+
+const LMDB_MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe])
 
 let root = ''
 let dir = ''
@@ -70,6 +74,37 @@ test('what a newer version wrote is refused', async () => {
   await fill(1)
   pretendHub({ format: 99 })
   await expect(start()).rejects.toEqual(refusal('newer version'))
+})
+
+test('a store that a newer version wrote is refused, whatever the hub files say', async () => {
+  await fill(1)
+  const { open: openLmdb } = await loadLmdb()
+  const root = openLmdb<Buffer, string>({ path: join(dir, 'store-1'), encoding: 'binary', maxDbs: 12 })
+  await root
+    .openDB<Buffer, string>('meta', { encoding: 'binary', useVersions: true })
+    .put('format', Buffer.from('99'), 1)
+  await root.close()
+  rmSync(hubFile(dir, 1))
+  await expect(start()).rejects.toEqual(refusal('format 99'))
+  expect(readdirSync(dir).filter((name) => name.startsWith('damaged'))).toEqual([])
+})
+
+test('a store of a newer LMDB is refused, not set aside', async () => {
+  await fill(1)
+  const file = join(dir, 'store-1', 'data.mdb')
+  const data = readFileSync(file)
+  for (let at = data.indexOf(LMDB_MAGIC); at >= 0; at = data.indexOf(LMDB_MAGIC, at + 4)) data.writeUInt32LE(3, at + 4)
+  writeFileSync(file, data)
+  await expect(start()).rejects.toEqual(refusal('newer version of LMDB'))
+  expect(readdirSync(dir).filter((name) => name.startsWith('damaged'))).toEqual([])
+})
+
+test('a directory of another user is refused', async ({ skip }) => {
+  if (process.geteuid?.() !== 0 && process.env['CI'] !== 'true') return skip('only root can give a directory away')
+  mkdirSync(dir)
+  chownSync(dir, 12_345, 12_345)
+  await expect(start()).rejects.toEqual(refusal('belongs to user 12345'))
+  expect(readdirSync(dir)).toEqual([])
 })
 
 test('a path that is no directory is refused', async () => {
