@@ -17,10 +17,10 @@ import {
   checkedGraceMs,
   resolveServeOptions,
   resolveWorkerOptions,
-  WORKER_CLOCKS,
+  WORKER_TUNING,
   WORKER_DEFAULTS,
   type ResolvedWorkerOptions,
-  type WorkerClocks,
+  type WorkerTuning,
 } from './options.ts'
 import type { ServedQueue } from './served-queue.ts'
 import { createServing, type Serving } from './serving.ts'
@@ -51,8 +51,8 @@ export interface WorkerSetup {
   readonly now?: () => number
   /** @default Math.random */
   readonly random?: () => number
-  /** Shortened by tests. @default WORKER_CLOCKS */
-  readonly clocks?: Partial<WorkerClocks>
+  /** Shortened by tests. @default WORKER_TUNING */
+  readonly tuning?: Partial<WorkerTuning>
 }
 
 export function buildWorker(setup: WorkerSetup): Worker {
@@ -132,7 +132,7 @@ export function buildWorker(setup: WorkerSetup): Worker {
         count: (name) => counters.add(name),
         now,
         random,
-        clocks: { ...WORKER_CLOCKS, ...setup.clocks },
+        tuning: { ...WORKER_TUNING, ...setup.tuning },
       })
       await end.orBefore(serving.start())
       return worker

@@ -2,9 +2,10 @@ import type { Delivery } from '../broker-adapters/adapter.ts'
 import type { CancelMessage } from '../protocol/cancel-message.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { isValidId } from '../protocol/ids.ts'
+import { lastMoment } from './attempt.ts'
 import { cancelled, stackOf } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
-import { holdCall, isSuspect, refusalOf } from './intake.ts'
+import { holdCall, isSuspect, refusalAtTurn, refusalOf } from './intake.ts'
 import { createNewerCallers } from './newer-callers.ts'
 import { HOLD_MS } from './retry-policy.ts'
 import { createRuns } from './runs.ts'
@@ -38,11 +39,12 @@ export interface DispatcherOptions {
 
 /** duplicate? → lost? → crashed? expired? cancelled? → too new? → alone? → slot → run → settle, each a function of that name. */
 export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: DispatcherOptions): Dispatcher {
-  const { wheel, count, core } = parts
+  const { wheel, count, core, outbox, now } = parts
   const settler = createSettler(parts, { retryLater })
   const runs = createRuns(parts, {
     onEnd: (call, outcome) => settler.settle(call, outcome),
     onRepeat: waitForSlot,
+    onNoRoom: waitForRoom,
     onStuckChange(isStuck) {
       void updateFlow()
       if (isStuck) for (const call of allCalls(queues)) if (call.stage === 'waiting') giveBackUnbegun(call)
@@ -150,6 +152,25 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
     if (isStopped || runs.isStuck) return settler.giveBack(call)
     call.stage = 'waiting'
     runs.begin(call)
+  }
+
+  /** For its answer, which a broker that is blocked does not take; at its deadline nobody waits for it any more. */
+  function waitForRoom(call: HeldCall): void {
+    const leave = (): void => {
+      call.leave = undefined
+      stop()
+      timer?.cancel()
+    }
+    const goOn = (): void => {
+      leave()
+      const refusal = refusalAtTurn(call, parts)
+      if (refusal === undefined) waitForSlot(call)
+      else settler.settle(call, refusal)
+    }
+    const stop = outbox.onRoom(goOn)
+    const { deadline } = call
+    const timer = deadline && wheel.schedule(monotonicMs() + lastMoment(deadline) + 1 - now(), goOn)
+    call.leave = leave
   }
 
   /** Unacked while it is short, so that it stays here; else the broker keeps it. */

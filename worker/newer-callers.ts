@@ -26,7 +26,7 @@ const MOST_HOLDS = 10
 const REFUSE_BEFORE_MS = 200
 
 export function createNewerCallers(parts: WorkerParts, { settle, giveBack }: NewerCallersOptions): NewerCallers {
-  const { wheel, core, count, now, clocks } = parts
+  const { wheel, core, count, now, tuning } = parts
   return { areFor, hold }
 
   function areFor(call: HeldCall): boolean {
@@ -34,7 +34,7 @@ export function createNewerCallers(parts: WorkerParts, { settle, giveBack }: New
   }
 
   function hold(call: HeldCall): void {
-    const holdMs = Math.min(holdsOf(call.given) * clocks.newerHoldMs, patienceOf(call))
+    const holdMs = Math.min(holdsOf(call.given) * tuning.newerHoldMs, patienceOf(call))
     if (holdMs <= 0) return refuse(call)
     call.stage = 'held'
     call.given++
@@ -57,7 +57,7 @@ export function createNewerCallers(parts: WorkerParts, { settle, giveBack }: New
   /** How much longer a newer worker may come: for a call until shortly before its deadline. */
   function patienceOf({ deadline, given }: HeldCall): number {
     if (deadline !== undefined) return lastMoment(deadline) - REFUSE_BEFORE_MS - now()
-    return clocks.newerWorkerMs - holdsInAll(given) * clocks.newerHoldMs
+    return tuning.newerWorkerMs - holdsInAll(given) * tuning.newerHoldMs
   }
 }
 

@@ -18,7 +18,7 @@ export const WORKER_DEFAULTS = Object.freeze({
 } as const)
 
 /** What nobody has to set, and tests shorten. */
-export const WORKER_CLOCKS = Object.freeze({
+export const WORKER_TUNING = Object.freeze({
   /** A consumer with free credit that got nothing for so long is looked at. */
   silentMs: 10_000,
   /** At most once in so long a silent consumer is replaced. */
@@ -27,9 +27,12 @@ export const WORKER_CLOCKS = Object.freeze({
   newerHoldMs: 500,
   /** How long, counted in holds, a send waits for a worker that is new enough for it. */
   newerWorkerMs: 600_000,
+  /** Replies that the broker has not stored yet; beyond it no call begins. */
+  maxReplies: 10_000,
+  maxReplyBytes: 64 * 1024 * 1024,
 })
 
-export type WorkerClocks = { readonly [Clock in keyof typeof WORKER_CLOCKS]: number }
+export type WorkerTuning = { readonly [Name in keyof typeof WORKER_TUNING]: number }
 
 const MAX_CONCURRENCY = 100_000
 const MAX_MS = 2_147_483_647

@@ -9,18 +9,26 @@ import type { WorkerCount } from './worker-counters.ts'
 export type ReplyFate = 'stored' | 'gone' | 'tooLate' | 'dropped'
 
 export interface ConfirmedOptions {
+  /** Monotonic ms after which nobody waits for it: a broker that is blocked is not waited for any longer. */
+  readonly deadlineAt: number
   /** Monotonic ms after which it is not tried any more. */
   readonly giveUpAt: number
   /** False: the delivery is lost, its next owner will answer. */
   readonly isWanted: () => boolean
 }
 
-/** Replies on their way to the broker. What was gathered in one turn of the event loop for one address leaves together. */
+/**
+ * Replies on their way to the broker. What was gathered in one turn of the event loop for one address leaves together. While
+ * the broker is blocked they wait, each until its deadline; who would add more asks for room first.
+ */
 export interface ReplyOutbox {
   /** Tried again until the broker has stored it. Never rejects. */
   send(address: string, reply: Reply, options: ConfirmedOptions): Promise<ReplyFate>
   /** Best effort, in order with the others. */
   sendUnconfirmed(address: string, reply: Reply): void
+  readonly hasRoom: boolean
+  /** Calls `listener` once, when there is room again. Returns the function that ends the waiting. */
+  onRoom(listener: () => void): () => void
   /** What is left is dropped. */
   close(): void
   readonly isClosed: boolean
@@ -31,6 +39,7 @@ export interface ReplyOutboxOptions {
   readonly adapter: Pick<BrokerAdapter, 'reply'>
   readonly wheel: TimerWheel
   readonly count: (name: WorkerCount) => void
+  readonly limits: { readonly replies: number; readonly bytes: number }
 }
 
 interface Item {
@@ -40,35 +49,51 @@ interface Item {
   readonly wanted: ConfirmedOptions | undefined
   readonly settle: (fate: ReplyFate) => void
   isSettled: boolean
+  /** The broker was asked to store it. */
+  isTried: boolean
   giveUp: ScheduledTimer | undefined
 }
 
 const FIRST_RETRY_MS = 50
 const MAX_RETRY_MS = 2_000
 
-export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOptions): ReplyOutbox {
+export function createReplyOutbox({ core, adapter, wheel, count, limits }: ReplyOutboxOptions): ReplyOutbox {
   let gathered = new Map<string, Item[]>()
   const open = new Set<Item>()
-  /** The broker did not say that it stored them. */
+  let openBytes = 0
+  const waiters = new Set<() => void>()
+  /** The broker did not say that it stored them, or was blocked. */
   const failed = new Set<Item>()
   let retryMs = FIRST_RETRY_MS
   let retryTimer: ScheduledTimer | undefined
   let isClosed = false
-  const stopListening = core.onState((state) => state === 'up' && retry())
+  const stopListening = core.onState((state) => {
+    if (state === 'up') retry()
+    if (state === 'blocked') for (const item of open) if (isOverdue(item)) settle(item, 'tooLate')
+  })
+  const hasRoom = (): boolean => open.size < limits.replies && openBytes < limits.bytes
 
   return {
     send(address, reply, wanted) {
       return new Promise((resolve) => {
-        const item: Item = { address, reply, wanted, settle: resolve, isSettled: false, giveUp: undefined }
+        const item: Item = { ...UNTRIED, address, reply, wanted, settle: resolve, giveUp: undefined }
         if (isClosed) return settle(item, 'dropped')
         open.add(item)
-        item.giveUp = wheel.schedule(wanted.giveUpAt, () => settle(item, 'tooLate'))
+        openBytes += reply.body.length
+        item.giveUp = wheel.schedule(wanted.deadlineAt, () => passDeadline(item, wanted))
         gather(item)
       })
     },
     sendUnconfirmed(address, reply) {
-      if (!isClosed)
-        gather({ address, reply, wanted: undefined, settle: () => {}, isSettled: false, giveUp: undefined })
+      if (!isClosed) gather({ ...UNTRIED, address, reply, wanted: undefined, settle: () => {}, giveUp: undefined })
+    },
+    get hasRoom() {
+      return hasRoom()
+    },
+    onRoom(listener) {
+      const heard = (): void => listener()
+      waiters.add(heard)
+      return () => waiters.delete(heard)
     },
     get isClosed() {
       return isClosed
@@ -99,6 +124,11 @@ export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOp
   async function store(address: string, items: readonly Item[]): Promise<void> {
     const live = items.filter(isLive)
     if (live.length === 0) return
+    if (core.state === 'blocked') {
+      for (const item of live) if (item.wanted !== undefined) failed.add(item)
+      return
+    }
+    for (const item of live) item.isTried = true
     const outcomes = await ask(address, live)
     let isUnknown = false
     for (const [index, item] of live.entries()) {
@@ -129,6 +159,11 @@ export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOp
     return !item.isSettled
   }
 
+  function passDeadline(item: Item, { giveUpAt }: ConfirmedOptions): void {
+    if (core.state === 'blocked') settle(item, 'tooLate')
+    else item.giveUp = wheel.schedule(giveUpAt, () => settle(item, 'tooLate'))
+  }
+
   function retryLater(): void {
     if (isClosed || retryTimer !== undefined) return
     retryTimer = wheel.schedule(monotonicMs() + retryMs, retry)
@@ -138,11 +173,12 @@ export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOp
   function retry(): void {
     retryTimer?.cancel()
     retryTimer = undefined
+    if (core.state === 'blocked') return
     if (core.state === 'down' && failed.size > 0) return retryLater()
     const items = [...failed].filter(isLive)
     failed.clear()
     for (const item of items) {
-      count('repliesResent')
+      if (item.isTried) count('repliesResent')
       gather(item)
     }
   }
@@ -151,8 +187,21 @@ export function createReplyOutbox({ core, adapter, wheel, count }: ReplyOutboxOp
     if (item.isSettled) return
     item.isSettled = true
     item.giveUp?.cancel()
-    open.delete(item)
+    if (open.delete(item)) openBytes -= item.reply.body.length
     failed.delete(item)
     item.settle(fate)
+    if (waiters.size > 0 && hasRoom()) tellWaiters()
   }
+
+  function tellWaiters(): void {
+    const heard = [...waiters]
+    waiters.clear()
+    for (const listener of heard) listener()
+  }
+}
+
+const UNTRIED = { isSettled: false, isTried: false } as const
+
+function isOverdue({ wanted }: Item): boolean {
+  return wanted !== undefined && wanted.deadlineAt <= monotonicMs()
 }

@@ -29,10 +29,12 @@ export interface RunsOptions {
   readonly onEnd: (call: HeldCall, outcome: Outcome) => void
   /** Its run was interrupted for a reason that is gone: it starts anew, and that is no further attempt. */
   readonly onRepeat: (call: HeldCall) => void
+  /** It had a slot, but there is no room for its answer. */
+  readonly onNoRoom: (call: HeldCall) => void
   readonly onStuckChange: (isStuck: boolean) => void
 }
 
-export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onStuckChange }: RunsOptions): Runs {
+export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onNoRoom, onStuckChange }: RunsOptions): Runs {
   const { limiter, wheel, count, core } = parts
   let overrunSlots = 0
   let isStuck = false
@@ -77,8 +79,9 @@ export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onStuckChange 
     call.isBegun = true
     call.leave = undefined
     const refusal = refusalAtTurn(call, parts)
-    if (refusal !== undefined) {
-      onEnd(call, refusal)
+    if (refusal !== undefined || !hasRoomFor(call, parts)) {
+      if (refusal === undefined) onNoRoom(call)
+      else onEnd(call, refusal)
       return limiter.free(laneOf(call))
     }
     const attempt = new Attempt(call, parts)
@@ -155,6 +158,11 @@ export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onStuckChange 
       )
     onStuckChange(next)
   }
+}
+
+/** Nobody is answered of a send. */
+function hasRoomFor({ message }: HeldCall, { outbox }: WorkerParts): boolean {
+  return message.type === 'send' || outbox.hasRoom
 }
 
 /** The broker took the call back, which ended its run, and then gave it to this worker again. */

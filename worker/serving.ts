@@ -7,7 +7,7 @@ import { createDeliveryLoop } from './delivery-loop.ts'
 import { createDispatcher } from './dispatch.ts'
 import { OVERRUN_GRACE_MS } from './attempt.ts'
 import type { Limiter } from './limiter.ts'
-import type { ResolvedWorkerOptions, WorkerClocks } from './options.ts'
+import type { ResolvedWorkerOptions, WorkerTuning } from './options.ts'
 import { createReplyOutbox } from './reply-outbox.ts'
 import type { ServedQueue } from './served-queue.ts'
 import type { WorkerCount } from './worker-counters.ts'
@@ -33,12 +33,13 @@ export interface ServingOptions {
   readonly count: (name: WorkerCount) => void
   readonly now: () => number
   readonly random: () => number
-  readonly clocks: WorkerClocks
+  readonly tuning: WorkerTuning
 }
 
 export function createServing(given: ServingOptions): Serving {
-  const { core, adapter, wheel, count, queues } = given
-  const outbox = createReplyOutbox({ core, adapter, wheel, count })
+  const { core, adapter, wheel, count, queues, tuning } = given
+  const limits = { replies: tuning.maxReplies, bytes: tuning.maxReplyBytes }
+  const outbox = createReplyOutbox({ core, adapter, wheel, count, limits })
   const parts: WorkerParts = { ...given, outbox }
   const dispatcher = createDispatcher(parts, { queues, updateFlow })
   const loops = queues.map((queue) => createDeliveryLoop(queue, { parts, dispatcher }))

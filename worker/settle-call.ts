@@ -167,6 +167,7 @@ export function createSettler(
   async function answer(call: HeldCall, makeReply: () => ReturnType<typeof resultReply>): Promise<boolean> {
     if (call.replyAddress === undefined) return true
     const fate = await outbox.send(call.replyAddress, makeReply(), {
+      deadlineAt: deadlineOf(call, parts),
       giveUpAt: answerUntil(call, parts),
       isWanted: () => !call.delivery.isLost,
     })
@@ -228,9 +229,14 @@ function countOutcome({ kind }: Outcome, count: WorkerParts['count']): void {
 }
 
 /** Monotonic ms. */
-function answerUntil({ deadline }: HeldCall, { now }: WorkerParts): number {
+function answerUntil(call: HeldCall, parts: WorkerParts): number {
+  return deadlineOf(call, parts) + (call.deadline === undefined ? 0 : ANSWER_PAST_DEADLINE_MS)
+}
+
+/** Monotonic ms. */
+function deadlineOf({ deadline }: HeldCall, { now }: WorkerParts): number {
   if (deadline === undefined) return monotonicMs() + ANSWER_WITHOUT_DEADLINE_MS
-  return monotonicMs() + Math.max(0, lastMoment(deadline) - now()) + ANSWER_PAST_DEADLINE_MS
+  return monotonicMs() + Math.max(0, lastMoment(deadline) - now())
 }
 
 function whyOf(call: HeldCall, outcome: Outcome): DeadLetterReason {

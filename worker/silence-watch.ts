@@ -21,7 +21,7 @@ export interface SilenceWatchOptions {
 
 /** Two looks, half the time of silence apart, have to see the same before it is rebuilt. */
 export function watchForSilence(
-  { clocks, core, count, options }: WorkerParts,
+  { tuning, core, count, options }: WorkerParts,
   watched: SilenceWatchOptions,
 ): SilenceWatch {
   const { queue, isOpen, isStarved, rebuild } = watched
@@ -32,7 +32,7 @@ export function watchForSilence(
     if (isLooking) return
     isLooking = true
     void look().finally(() => (isLooking = false))
-  }, clocks.silentMs / 2)
+  }, tuning.silentMs / 2)
 
   return {
     get isSilent() {
@@ -43,14 +43,14 @@ export function watchForSilence(
 
   function mayBeSilent(): boolean {
     const hasFreeCredit = queue.calls.size < options.prefetch
-    return isOpen() && core.state === 'up' && hasFreeCredit && monotonicMs() - queue.lastDeliveryAt >= clocks.silentMs
+    return isOpen() && core.state === 'up' && hasFreeCredit && monotonicMs() - queue.lastDeliveryAt >= tuning.silentMs
   }
 
   async function look(): Promise<void> {
     try {
       const isSeen = mayBeSilent() && (await isStarved()) && mayBeSilent()
       starvedLooks = isSeen ? starvedLooks + 1 : 0
-      if (starvedLooks < 2 || monotonicMs() - rebuiltAt < clocks.rebuildMs) return
+      if (starvedLooks < 2 || monotonicMs() - rebuiltAt < tuning.rebuildMs) return
       rebuiltAt = monotonicMs()
       count('consumersRebuilt')
       const text = `the consumer of ${queue.name} gets nothing although messages wait: it is replaced`

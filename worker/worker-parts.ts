@@ -2,7 +2,7 @@ import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import type { Limiter } from './limiter.ts'
-import type { ResolvedWorkerOptions, WorkerClocks } from './options.ts'
+import type { ResolvedWorkerOptions, WorkerTuning } from './options.ts'
 import type { ReplyOutbox } from './reply-outbox.ts'
 import type { WorkerCount } from './worker-counters.ts'
 
@@ -19,5 +19,5 @@ export interface WorkerParts {
   readonly now: () => number
   /** 0 ≤ x < 1, for jitter. */
   readonly random: () => number
-  readonly clocks: WorkerClocks
+  readonly tuning: WorkerTuning
 }

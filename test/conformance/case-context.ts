@@ -9,7 +9,7 @@ import { HEADER } from '../../protocol/headers.ts'
 import { newCallId } from '../../protocol/ids.ts'
 import type { Message, QueueRef, Reply } from '../../protocol/message.ts'
 import { buildWorker } from '../../worker/create-worker.ts'
-import { resolveWorkerOptions, type WorkerClocks } from '../../worker/options.ts'
+import { resolveWorkerOptions, type WorkerTuning } from '../../worker/options.ts'
 import type { Handlers, ServeOptions, Worker, WorkerOptions } from '../../worker/types.ts'
 import { createFaultyTarget, type FaultyTarget } from '../support/faulty-adapter.ts'
 import { createLedger, type Ledger } from '../support/ledger.ts'
@@ -42,7 +42,7 @@ export interface Wired {
   readonly maxPayloadBytes?: number | undefined
   readonly namespace?: string | undefined
   /** Of a worker. */
-  readonly clocks?: Partial<WorkerClocks> | undefined
+  readonly tuning?: Partial<WorkerTuning> | undefined
 }
 
 export interface StartedAdapter extends BrokerAdapter {
@@ -75,10 +75,10 @@ export function createCaseContext({ target, capabilities }: CaseSettings): {
       cleanups.push(() => client.close({ graceMs: 0 }))
       return client
     },
-    worker({ wire: given = wire(), clocks = {}, ...more } = {}) {
+    worker({ wire: given = wire(), tuning = {}, ...more } = {}) {
       const options = { namespace, log, ...more }
       const broker = openBroker(given.target, options)
-      const worker = buildWorker({ broker, isOwned: true, options: resolveWorkerOptions(options), clocks })
+      const worker = buildWorker({ broker, isOwned: true, options: resolveWorkerOptions(options), tuning })
       cleanups.push(() => worker.close({ graceMs: 0 }))
       return worker
     },

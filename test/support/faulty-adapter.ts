@@ -49,6 +49,7 @@ export interface Faults {
   /** The broker forgets the consumers of this connection, those that come too until it is undone. */
   mute(): void
   unmute(): void
+  /** The broker takes nothing, as one does whose disk is full: what is published or replied now is held up until `unblock`. */
   block(): void
   unblock(): void
   /** The broker takes the held delivery of this message back and hands it over again. */
@@ -89,8 +90,8 @@ export function createFaultyTarget(inner: AdapterFactory): FaultyTarget {
       for (const consumer of consumers) consumer.mute()
     },
     unmute: () => void (wire.isMute = false),
-    block: () => wire.say('blocked'),
-    unblock: () => wire.say('up'),
+    block: () => wire.block(),
+    unblock: () => wire.unblock(),
     redeliver(id) {
       for (const consumer of consumers) consumer.redeliver(id)
     },
@@ -132,6 +133,7 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
     async publish(queue, messages) {
       for (const { id, headers } of messages) events.add({ kind: 'publish', id, headers })
       if (!wire.isUp) return messages.map(({ id }) => told(id, { status: 'notSent', reason: 'cut by the test' }))
+      await wire.whenUnblocked()
       const wasCut = wire.nextCut()
       const planned = messages.map((message) => ({ message, fault: plans.publish?.(message) }))
       const passing = planned.filter(({ fault }) => reachesBroker(fault)).map(({ message }) => message)
@@ -179,6 +181,7 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
     async reply(address, replies) {
       for (const { correlationId: id, type } of replies) events.add({ kind: 'reply', id, detail: type })
       if (!wire.isUp) return replies.map(({ correlationId }) => answered(correlationId, 'unknown'))
+      await wire.whenUnblocked()
       const wasCut = wire.nextCut()
       const planned = replies.map((reply) => ({ reply, fault: plans.reply?.(reply) }))
       const passing = planned.filter(({ fault }) => reachesBroker(fault)).map(({ reply }) => reply)
@@ -259,6 +262,9 @@ interface Wire {
   isMute: boolean
   cut(): void
   mend(): void
+  block(): void
+  unblock(): void
+  whenUnblocked(): Promise<void>
   say(state: AdapterState): void
   listen(context: AdapterContext): AdapterContext
   whenUp(): Promise<void>
@@ -271,7 +277,9 @@ function createWire(): Wire {
   let context: AdapterContext | undefined
   let mended: Gate = createGate()
   let broken: Gate = createGate()
+  let unblocked: Gate = createGate()
   mended.open()
+  unblocked.open()
   return {
     get isUp() {
       return isUp
@@ -288,6 +296,15 @@ function createWire(): Wire {
       broken = createGate()
       mended.open()
     },
+    block() {
+      unblocked = createGate()
+      context?.onState('blocked')
+    },
+    unblock() {
+      unblocked.open()
+      context?.onState('up')
+    },
+    whenUnblocked: () => unblocked.opened,
     say: (state) => context?.onState(state),
     listen(given) {
       context = given

@@ -2,8 +2,10 @@ import { expect } from 'vitest'
 import { createGate, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
-import { aborted, errorOf, probe, unused } from '../probe.ts'
-import { isEmpty } from '../seam/collect-deliveries.ts'
+import { HEADER } from '../../../protocol/headers.ts'
+import { HOST_ID } from '../../../protocol/host-id.ts'
+import { aborted, callOf, errorOf, probe, unused } from '../probe.ts'
+import { isEmpty, publishAll } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('back-pressure')
 export const backPressure = cases
@@ -90,6 +92,90 @@ claim('a worker whose broker is blocked still runs sends, so that the queue drai
   await isEmpty(await t.adapter(), queueRef())
   wire.faults.unblock()
   expect(worker.health().state).toBe('consuming')
+})
+
+claim('while the broker is blocked the outbox refuses when it is full, and failFast does not wait', async (t) => {
+  const wire = t.wire()
+  const client = t.client({ wire, outbox: { calls: 3 } })
+  await client.ready()
+  await t.serve(probe, { note: ({ key }) => t.ledger.enter(key), work: ({ key }) => key })
+  const stub = client.service(probe)
+  expect(await stub.work({ key: 'before' })).toBe('before')
+  const before = wire.faults.events.of('publish').length
+  wire.faults.block()
+  const kept = [stub.work({ key: 'a' }), stub.note.send({ key: 'b' }), stub.work({ key: 'c' })]
+  const refused = await errorOf(stub.work({ key: 'd' }))
+  expect(refused).toMatchObject({ code: 'OVERLOADED', executed: 'no', stage: 'outbox' })
+  const hurried = await errorOf(stub.work({ key: 'e' }, { failFast: true }))
+  expect(hurried).toMatchObject({ code: 'BROKER_UNAVAILABLE', executed: 'no', stage: 'outbox' })
+  expect(hurried.message).toContain('blocked')
+  expect(wire.faults.events.of('publish')).toHaveLength(before)
+  wire.faults.unblock()
+  const [first, , third] = await Promise.all(kept)
+  expect([first, third]).toEqual(['a', 'c'])
+  expect(wire.faults.events.of('publish')).toHaveLength(before + 3)
+})
+
+claim(
+  'what was under way to a broker that becomes blocked is confirmed when it is not any more, and sent once',
+  async (t) => {
+    const wire = t.wire()
+    const client = t.client({ wire })
+    await client.ready()
+    await t.serve(probe, { note: unused, work: ({ key }) => (t.ledger.enter(key), key) })
+    const confirm = createGate()
+    wire.faults.plans.publish = () => ({ outcome: 'stored', after: confirm.opened })
+    const answer = client.service(probe).work({ key: 'a' })
+    await eventually(() => wire.faults.events.of('publish').length === 1)
+    wire.faults.block()
+    expect(await answer).toBe('a') // answers come in all the same
+    wire.faults.unblock()
+    confirm.open()
+    await eventually(() => wire.faults.events.of('outcome').length === 1)
+    expect([wire.faults.events.of('publish').length, t.ledger.runs('a')]).toEqual([1, 1])
+  },
+)
+
+claim('a worker whose broker is blocked runs calls only while there is room for their answers', async (t) => {
+  const wire = t.wire()
+  const handlers = { note: unused, work: ({ key }: { readonly key: string }) => (t.ledger.enter(key), key) }
+  const options = { wire, concurrency: 1, prefetch: 20, tuning: { maxReplies: 2 } }
+  const worker = await t.serve(probe, { ...handlers, note: ({ key }) => t.ledger.enter(key) }, options)
+  wire.faults.block()
+  const stub = t.client().service(probe)
+  const keys = ['a', 'b', 'c', 'd', 'e']
+  const answers = keys.map((key) => stub.work({ key }))
+  await eventually(() => t.ledger.total === 2 && worker.health().queues[0]?.held === 5)
+  await stub.note.send({ key: 'sent' })
+  await eventually(() => t.ledger.runs('sent') === 1)
+  expect(t.ledger.total).toBe(3)
+  expect(wire.faults.events.of('reply')).toEqual([])
+  wire.faults.unblock()
+  expect(await Promise.all(answers)).toEqual(keys)
+  for (const key of keys) expect(t.ledger.runs(key)).toBe(1)
+  await isEmpty(await t.adapter(), queueRef())
+  expect(worker.counters['repliesResent']).toBeUndefined()
+})
+
+claim('a worker whose broker stays blocked drops answers past their deadline, so that the queue drains', async (t) => {
+  const wire = t.wire()
+  const worker = await t.serve(
+    probe,
+    { note: unused, work: ({ key }) => (t.ledger.enter(key), key) },
+    { wire, concurrency: 1, prefetch: 2, tuning: { maxReplies: 1 } },
+  )
+  wire.faults.block()
+  const adapter = await t.adapter()
+  const inbox = await adapter.openInbox({ leaseMs: 60_000, onRecreated: () => {} }, () => t.ledger.enter('answer'))
+  const headers = { [HEADER.host]: HOST_ID, [HEADER.deadline]: String(Date.now() + 600) }
+  const calls = Array.from({ length: 6 }, (_, index) =>
+    callOf({ key: `k${index}` }, { replyTo: inbox.address, headers }),
+  )
+  await publishAll(adapter, queueRef(), calls)
+  await isEmpty(adapter, queueRef())
+  expect(t.ledger.keys).toEqual(['k0'])
+  expect(worker.counters).toMatchObject({ expired: 5, repliesAbandoned: 6 })
+  expect(wire.faults.events.of('reply')).toEqual([])
 })
 
 claim('map keeps at most inFlight under way or unread', async (t) => {

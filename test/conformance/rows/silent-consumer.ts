@@ -21,7 +21,7 @@ claim('it is replaced; meanwhile health says that it does not consume, and what 
         return key
       },
     },
-    { wire, concurrency: 3, clocks: { silentMs: 200, rebuildMs: 1_000 } },
+    { wire, concurrency: 3, tuning: { silentMs: 200, rebuildMs: 1_000 } },
   )
   const stub = t.client().service(probe)
   const held = stub.work({ key: 'held' })
@@ -45,7 +45,7 @@ claim('it is replaced at most once in a while, however silent the new one is', a
   const worker = await t.serve(
     probe,
     { note: ({ key }) => t.ledger.enter(key), work: unused },
-    { wire, clocks: { silentMs: 50, rebuildMs: 700 } },
+    { wire, tuning: { silentMs: 50, rebuildMs: 700 } },
   )
   wire.faults.mute()
   await t.client().service(probe).note.send({ key: 'a' })
@@ -70,7 +70,7 @@ claim('one that waits for nothing, has no free credit or is away is left alone',
         return key
       },
     },
-    { wire, concurrency: 1, prefetch: 1, clocks: { silentMs: 20, rebuildMs: 20 } },
+    { wire, concurrency: 1, prefetch: 1, tuning: { silentMs: 20, rebuildMs: 20 } },
   )
   const looks = async (): Promise<void> => {
     const endsAt = performance.now() + 200

@@ -46,8 +46,8 @@ claim(
   'old and new workers side by side: each call is answered by one that knows it, and the old ones do not spin',
   async (t) => {
     const wire = t.wire()
-    const clocks = { newerHoldMs: 50 }
-    const older = await serveOld(t, { wire, clocks })
+    const tuning = { newerHoldMs: 50 }
+    const older = await serveOld(t, { wire, tuning })
     const startedAt = performance.now()
     const stub = t.client().service(renewed)
     const keys = Array.from({ length: 12 }, (_, index) => `k${index}`)
@@ -126,7 +126,7 @@ claim('a worker as new as the caller refuses at once', async (t) => {
 })
 
 claim('a send waits for a newer worker, and is kept when none has come for long', async (t) => {
-  const worker = await serveOld(t, { clocks: { newerWorkerMs: 1_600 } })
+  const worker = await serveOld(t, { tuning: { newerWorkerMs: 1_600 } })
   const client = t.client()
   await client.service(renewed).noted.send({ key: 'a' })
   await eventually(async () => (await client.queue(renewed).stats()).dead === 1)

@@ -7,7 +7,7 @@ import { createReplyOutbox } from '../../../worker/reply-outbox.ts'
 import { deferred } from './support/deferred.ts'
 
 /** An outbox whose broker and clock are in the test's hand. */
-function outboxWith(reply: BrokerAdapter['reply']) {
+function outboxWith(reply: BrokerAdapter['reply'], limits = { replies: 1_000, bytes: 1_000_000 }) {
   const timers = new Map<() => void, number>()
   let listener: ((state: BrokerState) => void) | undefined
   const state: { now: BrokerState } = { now: 'up' }
@@ -30,7 +30,7 @@ function outboxWith(reply: BrokerAdapter['reply']) {
       return () => (listener = undefined)
     },
   } as unknown as BrokerCore // the rest is not used
-  const outbox = createReplyOutbox({ core, adapter: { reply }, wheel, count: (name) => counts.push(name) })
+  const outbox = createReplyOutbox({ core, adapter: { reply }, wheel, count: (name) => counts.push(name), limits })
   return {
     outbox,
     timers,
@@ -57,8 +57,9 @@ const replyOf = (correlationId: string): Reply => ({
   headers: {},
   body: new Uint8Array(),
 })
+const DEADLINE_AT = 123_446_789
 const GIVE_UP_AT = 123_456_789
-const wanted = { giveUpAt: GIVE_UP_AT, isWanted: () => true }
+const wanted = { deadlineAt: DEADLINE_AT, giveUpAt: GIVE_UP_AT, isWanted: () => true }
 
 describe('reply outbox', () => {
   it('tries again as soon as the broker is up', async () => {
@@ -95,6 +96,8 @@ describe('reply outbox', () => {
   it('gives up at its time, even while the broker says nothing', async () => {
     const { outbox, fire, timers } = outboxWith(() => new Promise(() => {}))
     const fate = outbox.send('a', replyOf('1'), wanted)
+    fire(DEADLINE_AT)
+    expect(timers.size).toBe(1)
     fire(GIVE_UP_AT)
     expect(await fate).toBe('tooLate')
     expect(timers.size).toBe(0)
@@ -126,5 +129,53 @@ describe('reply outbox', () => {
     outbox.sendUnconfirmed('a', replyOf('2'))
     await outbox.send('a', replyOf('3'), wanted)
     expect(seen).toEqual(['1,2,3'])
+  })
+
+  it('waits while the broker is blocked, each reply until its deadline, and sends the rest when it is not', async () => {
+    const asked: string[] = []
+    const { outbox, say, fire, counts } = outboxWith(async (_address, replies) => {
+      asked.push(...replies.map((reply) => reply.correlationId))
+      return replies.map(() => 'stored')
+    })
+    say('blocked')
+    const [late, kept] = [
+      outbox.send('a', replyOf('late'), wanted),
+      outbox.send('a', replyOf('kept'), { ...wanted, deadlineAt: DEADLINE_AT + 1 }),
+    ]
+    const overdue = outbox.send('a', replyOf('overdue'), { ...wanted, deadlineAt: -1 })
+    await new Promise((resolve) => setImmediate(resolve))
+    fire(DEADLINE_AT)
+    fire(-1)
+    expect([await late, await overdue, asked]).toEqual(['tooLate', 'tooLate', []])
+    say('up')
+    expect(await kept).toBe('stored')
+    expect([asked, counts]).toEqual([['kept'], []])
+  })
+
+  it('skips what is past its deadline when the broker becomes blocked', async () => {
+    const { outbox, say } = outboxWith(() => new Promise(() => {}))
+    const fate = outbox.send('a', replyOf('1'), { ...wanted, deadlineAt: -1 })
+    say('blocked')
+    expect(await fate).toBe('tooLate')
+  })
+
+  it('has room up to its limits, and tells who waits when there is room again', async () => {
+    const ends: (() => void)[] = []
+    const { outbox } = outboxWith(
+      (_address, replies) => new Promise((resolve) => ends.push(() => resolve(replies.map(() => 'stored')))),
+      { replies: 2, bytes: 10 },
+    )
+    const fates = [outbox.send('a', replyOf('1'), wanted), outbox.send('b', replyOf('2'), wanted)]
+    expect(outbox.hasRoom).toBe(false)
+    let told = 0
+    outbox.onRoom(() => told++)
+    outbox.onRoom(() => told++)()
+    await new Promise((resolve) => setImmediate(resolve))
+    ends[0]?.()
+    await Promise.race(fates)
+    expect([told, outbox.hasRoom]).toEqual([1, true])
+    void outbox.send('a', { ...replyOf('3'), body: new Uint8Array(10) }, wanted)
+    expect(outbox.hasRoom).toBe(false)
+    outbox.close()
   })
 })
