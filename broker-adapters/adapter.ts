@@ -12,6 +12,8 @@ export interface Capabilities {
   readonly knowsGone: boolean
   /** For how long a second publish of an id is recognised and not stored again; 0: never. */
   readonly dedupeMs: number
+  /** The longest time for which a mailbox is kept; 0: it has none. */
+  readonly maxKeepMs: number
   /** The longest time a broker lets a delivery stay unsettled; undefined: no limit. */
   readonly ackTimeoutMs: number | undefined
   /** How long after a worker's death its deliveries are handed to others, at the adapter's defaults. */
@@ -44,6 +46,8 @@ export interface Delivery {
   readonly redelivered: boolean
   /** How often the broker took it back, for whatever reason; undefined where it cannot tell. */
   readonly handBacks: number | undefined
+  /** Grows at each hand-over of the same key, whoever gets it and whichever broker process hands it over; undefined without a key. */
+  readonly fence: number | undefined
   /** The broker has taken it back: somebody else has it or will have it, and settling it does nothing. Stays false once it is settled. */
   readonly isLost: boolean
   /** At most one listener; called at once if it is lost already. */
@@ -78,6 +82,8 @@ export interface QueueStats {
   /** Undefined where the broker cannot tell; so with `active`, the deliveries handed out and not settled. */
   readonly delayed: number | undefined
   readonly active: number | undefined
+  /** See `setPaused`. */
+  readonly isPaused: boolean
 }
 
 export interface LetterFilter {
@@ -119,8 +125,17 @@ export interface Inbox {
   close(): Promise<void>
 }
 
+/** The mailbox of one call, whose outcome any process may read, and read again. */
+export interface Mailbox {
+  /** Where replies go: opaque to the core, begins with the namespace. */
+  readonly address: string
+  /** It was there before. */
+  readonly isFound: boolean
+  close(): Promise<void>
+}
+
 /**
- * A broker. `declare`, `consume`, `openInbox`, `onBroadcast` wait for the connection, outlive reconnects by themselves and
+ * A broker. `declare`, `consume`, `openInbox`, `openMailbox`, `onBroadcast` wait for the connection, outlive reconnects by themselves and
  * reject only on refusal or `stop`. The others reject with BROKER_UNAVAILABLE while the connection is away.
  * Nothing that a callback throws may reach the broker's library.
  */
@@ -134,7 +149,12 @@ export interface BrokerAdapter {
   declare(queue: QueueRef): Promise<void>
   /** One outcome per message, in order. Never buffers while down, never sends again, never rejects. */
   publish(queue: QueueRef, messages: readonly Message[]): Promise<readonly PublishOutcome[]>
-  /** `prefetch`: at most so many unsettled deliveries are held by this subscription. */
+  /**
+   * `prefetch`: at most so many unsettled deliveries are held by this subscription. Messages with `rt-key` in a queue that
+   * is `keyed`: one of a key is out at a time, in the order in which they were stored; what comes back is first again, and nothing
+   * of its key passes one that waits for its retry.
+   * In a queue with `priority` what is `rt-priority: high` goes before the rest.
+   */
   consume(
     queue: QueueRef,
     options: { readonly prefetch: number },
@@ -148,6 +168,17 @@ export interface BrokerAdapter {
     options: { readonly leaseMs: number; readonly onRecreated: () => void },
     onReply: (reply: Reply, done: () => void) => void,
   ): Promise<Inbox>
+  /**
+   * Opens the mailbox of a call; `createForMs` makes it if there is none, `isFound` tells. It lives for `createForMs` from
+   * its making and again from each outcome that is stored there, with or without readers; an outcome that comes later makes
+   * it anew. It keeps the first final reply of the highest `rt-replay`, which each reader gets once, what is there already
+   * before this resolves. Other replies reach those who read now. A reader outlives the connection; only `close` ends it.
+   */
+  openMailbox(
+    callId: string,
+    options: { readonly createForMs: number | undefined },
+    onReply: (reply: Reply) => void,
+  ): Promise<Mailbox>
   /** One outcome per reply, in order; never rejects. `gone`: nobody has this inbox. */
   reply(address: string, replies: readonly Reply[]): Promise<readonly ('stored' | 'gone' | 'unknown')[]>
   /**
@@ -163,8 +194,12 @@ export interface BrokerAdapter {
   stats(queue: QueueRef): Promise<QueueStats>
   /** How many were removed; what is handed out stays. */
   purge(queue: QueueRef, what: 'ready' | 'delayed' | 'dead'): Promise<number>
+  /** Paused, nothing is handed out to anybody, also to those who consume later, until it is resumed. Kept by the broker. */
+  setPaused(queue: QueueRef, isPaused: boolean): Promise<void>
   deadLetters(queue: QueueRef): {
     list(filter?: LetterFilter): AsyncIterable<StoredDeadLetter>
+    /** Each goes back to the end of its queue as `nextGeneration` of itself; how many. None is lost or stays as well. */
+    replay(filter: LetterFilter): Promise<number>
     purge(filter: LetterFilter): Promise<number>
   }
 }

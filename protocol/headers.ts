@@ -17,6 +17,10 @@ export const HEADER = {
   sent: 'rt-sent',
   /** How deep in nested calls; absent: 0. */
   depth: 'rt-depth',
+  /** Messages of one key run in the order of publishing, one at a time; at most MAX_KEY_BYTES. */
+  key: 'rt-key',
+  /** 'high' runs before everything else; absent: normal. */
+  priority: 'rt-priority',
 
   /** Written on the way. Attempt counts from 1; absent: 1. */
   attempt: 'rt-attempt',
@@ -30,6 +34,8 @@ export const HEADER = {
   given: 'rt-given',
   /** It is to run with nothing beside it; how often its worker ended meanwhile. Empty: not any more. */
   solo: 'rt-solo',
+  /** How often it was taken from the dead letters; absent: never. Its replies say the same. */
+  replay: 'rt-replay',
 
   /** Of replies. */
   worker: 'rt-worker',
@@ -38,6 +44,7 @@ export const HEADER = {
 
 export const WIRE_VERSION = '1'
 export const MAX_USER_HEADER_BYTES = 8192
+export const MAX_KEY_BYTES = 1024
 
 /** What is wrong with headers that a user gives, as a sentence without its subject; undefined: nothing. */
 export function userHeadersProblem(headers: Iterable<readonly [unknown, unknown]>): string | undefined {
@@ -65,6 +72,23 @@ export function integerHeader(headers: Readonly<Record<string, string>>, name: s
 
 export function attemptOf(headers: Readonly<Record<string, string>>): number {
   return Math.max(1, integerHeader(headers, HEADER.attempt) ?? 1)
+}
+
+export function replayOf(headers: Readonly<Record<string, string>>): number {
+  return integerHeader(headers, HEADER.replay) ?? 0
+}
+
+export function isHighPriority(headers: Readonly<Record<string, string>>): boolean {
+  return headers[HEADER.priority] === 'high'
+}
+
+/** What is wrong with a key, as the end of a sentence; undefined: nothing. */
+export function keyProblem(key: unknown): string | undefined {
+  if (typeof key !== 'string') return `must be a string; got ${key === null ? 'null' : `a ${typeof key}`}`
+  if (key === '') return 'must not be empty'
+  if (!key.isWellFormed()) return 'must be well-formed text'
+  const bytes = Buffer.byteLength(key)
+  return bytes > MAX_KEY_BYTES ? `has ${bytes} bytes; at most ${MAX_KEY_BYTES} are allowed` : undefined
 }
 
 function quote(name: unknown): string {

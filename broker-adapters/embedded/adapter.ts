@@ -50,6 +50,7 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
       provesFirstDelivery: true,
       knowsGone: true,
       dedupeMs: DEDUPE_MS,
+      maxKeepMs: 31_536_000_000,
       ackTimeoutMs: undefined,
       recoveryMs: 0,
       maxMessageBytes: MAX_MESSAGE_BYTES,
@@ -111,6 +112,8 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
       const name = nameOf(queue)
       return current().ask(OP.STATS, (writer) => writer.str(name), readStats)
     },
+    openMailbox: () => Promise.reject(new Error('TODO')),
+    setPaused: () => Promise.reject(new Error('TODO')),
     async purge(queue, what) {
       const name = nameOf(queue)
       return current().ask(OP.PURGE, (writer) => writer.str(name).str(what), readNumber)
@@ -120,6 +123,7 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
       const { ask } = current()
       return {
         list: (filter) => listLetters(ask, name, filter ?? {}),
+        replay: () => Promise.reject(new Error('TODO')),
         purge: (filter) => purgeLetters(ask, name, filter),
       }
     },

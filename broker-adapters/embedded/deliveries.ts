@@ -55,6 +55,7 @@ class Held implements Delivery {
   get redelivered(): boolean {
     return this.grant > 1
   }
+  readonly fence = undefined
   get handBacks(): number {
     return this.grant - 1
   }

@@ -350,13 +350,14 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
 }
 
 function statsOf(queue: HubQueue | undefined): QueueStats {
-  if (queue === undefined) return { ready: 0, dead: 0, consumers: 0, delayed: 0, active: 0 }
+  if (queue === undefined) return { ready: 0, dead: 0, consumers: 0, delayed: 0, active: 0, isPaused: false }
   return {
     ready: queue.readyCount,
     dead: queue.letters.size,
     consumers: queue.subscriptions.length,
     delayed: queue.delayedCount,
     active: queue.activeCount,
+    isPaused: false,
   }
 }
 

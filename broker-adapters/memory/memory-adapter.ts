@@ -2,16 +2,7 @@ import { CallError, messageOf } from '../../protocol/errors.ts'
 import { HEADER } from '../../protocol/headers.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
 import { queueName } from '../../protocol/queue-names.ts'
-import type {
-  AdapterContext,
-  BrokerAdapter,
-  Delivery,
-  Inbox,
-  LetterFilter,
-  PublishOutcome,
-  StoredDeadLetter,
-  Subscription,
-} from '../adapter.ts'
+import type { AdapterContext, BrokerAdapter, Inbox, Mailbox, PublishOutcome, Subscription } from '../adapter.ts'
 import {
   bury,
   DEDUPE_MS,
@@ -23,10 +14,19 @@ import {
   store,
   takeBack,
   type Consumer,
-  type MemoryInbox,
   type MemoryQueue,
   type StoredMessage,
 } from './memory-broker.ts'
+import { holdDelivery, type HeldDelivery } from './memory-delivery.ts'
+import {
+  deliverReply,
+  keepMailbox,
+  mailboxAddress,
+  MAX_KEEP_MS,
+  parseMailbox,
+  type MemoryInbox,
+} from './memory-inbox.ts'
+import { memoryLetters } from './memory-letters.ts'
 
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -50,6 +50,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       provesFirstDelivery: true,
       knowsGone: true,
       dedupeMs: DEDUPE_MS,
+      maxKeepMs: MAX_KEEP_MS,
       ackTimeoutMs: undefined,
       recoveryMs: 0,
       maxMessageBytes: MAX_MESSAGE_BYTES,
@@ -100,7 +101,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       return subscriptionOf(queue, consumer)
 
       function onEntry(stored: StoredMessage): void {
-        const delivery = holdDelivery(queue, { stored, now, settled })
+        const delivery = holdDelivery(queue, { stored, fence: ++broker.handOvers, now, settled })
         held.set(stored, delivery)
         stored.wasHandedOut = true
         setImmediate(() => {
@@ -118,11 +119,13 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
 
     async openInbox({ leaseMs }, onReply) {
       const address = `${open().namespace}.in.${started().processId}.${++broker.inboxCount}`
-      const inbox: MemoryInbox = { leaseTimer: undefined, reader: undefined }
-      inbox.reader = (reply) => guarded(() => onReply(reply, () => {}))
+      const inbox: MemoryInbox = {
+        leaseTimer: undefined,
+        readers: new Set([(reply) => guarded(() => onReply(reply, () => {}))]),
+      }
       broker.inboxes.set(address, inbox)
       const leave = (): void => {
-        inbox.reader = undefined
+        inbox.readers.clear()
         inbox.leaseTimer = setTimeout(() => broker.inboxes.delete(address), leaseMs).unref()
       }
       cleanups.add(leave)
@@ -135,19 +138,42 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       } satisfies Inbox
     },
 
+    async openMailbox(callId, { createForMs }, onReply) {
+      const { name = '' } = parseMailbox(mailboxAddress(open().namespace, callId, 0)) ?? {}
+      const isFound = broker.mailboxes.has(name)
+      if (!isFound && createForMs === undefined) return { address: '', isFound, close: async () => {} }
+      const mailbox = broker.mailboxes.get(name) ?? keepMailbox(broker, name, createForMs ?? 0)
+      const reader = (reply: Reply): void => guarded(() => onReply(reply))
+      const leave = (): void => {
+        mailbox.readers.delete(reader)
+        cleanups.delete(leave)
+      }
+      mailbox.readers.add(reader)
+      cleanups.add(leave)
+      if (mailbox.outcome !== undefined) reader(mailbox.outcome)
+      return {
+        address: mailboxAddress(open().namespace, callId, mailbox.keepMs),
+        isFound,
+        async close() {
+          leave()
+        },
+      } satisfies Mailbox
+    },
+
     async reply(address, replies) {
       if (isStopped) return replies.map(() => 'unknown')
       await later()
-      return replies.map((reply) => deliverReply(broker.inboxes.get(address), reply))
+      return replies.map((reply) => deliverReply(broker, address, reply))
     },
 
     async remove(ref, id) {
       const queue = queueOf(ref)
-      const at = queue.ready.findIndex((stored) => stored.message.id === id)
       const delayed = queue.delayed.get(id)
-      const [stored] = at >= 0 ? queue.ready.splice(at, 1) : [delayed?.stored]
+      const stored = queue.ready.remove(id) ?? delayed?.stored
       clearTimeout(delayed?.timer)
       queue.delayed.delete(id)
+      if (stored !== undefined) queue.ready.endTurn(stored)
+      setImmediate(() => handOut(queue, now))
       // the copy that a retry stores names its attempt
       return stored !== undefined && !stored.wasHandedOut && stored.message.headers[HEADER.attempt] === undefined
     },
@@ -179,39 +205,38 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
     async stats(ref) {
       const queue = queueOf(ref)
       return {
-        ready: queue.ready.length,
+        ready: queue.ready.size,
         dead: queue.dead.size,
         consumers: queue.consumers.size,
         delayed: queue.delayed.size,
         active: queue.held.size,
+        isPaused: queue.isPaused,
       }
     },
 
     async purge(ref, what) {
       const queue = queueOf(ref)
-      const count = { ready: queue.ready.length, delayed: queue.delayed.size, dead: queue.dead.size }[what]
-      if (what === 'ready') queue.ready.length = 0
+      const count = { ready: queue.ready.size, delayed: queue.delayed.size, dead: queue.dead.size }[what]
+      if (what === 'ready') queue.ready.clear()
       if (what === 'dead') queue.dead.clear()
       if (what === 'delayed') {
-        for (const { timer } of queue.delayed.values()) clearTimeout(timer)
+        for (const { stored, timer } of queue.delayed.values()) {
+          clearTimeout(timer)
+          queue.ready.endTurn(stored)
+        }
         queue.delayed.clear()
+        setImmediate(() => handOut(queue, now))
       }
       return count
     },
 
-    deadLetters(ref) {
+    async setPaused(ref, isPaused) {
       const queue = queueOf(ref)
-      return {
-        async *list(filter = {}) {
-          for (const letter of queue.dead.values()) if (fits(letter, filter, now())) yield letter
-        },
-        async purge(filter) {
-          const doomed = [...queue.dead.values()].filter((letter) => fits(letter, filter, now()))
-          for (const letter of doomed) queue.dead.delete(letter.message.id)
-          return doomed.length
-        },
-      }
+      queue.isPaused = isPaused
+      setImmediate(() => handOut(queue, now))
     },
+
+    deadLetters: (ref) => memoryLetters(queueOf(ref), now),
   }
 
   function started(): AdapterContext {
@@ -241,7 +266,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       }
     if (isKnown(queue, message.id, now())) return { status: 'stored' }
     remember(queue, message.id, now())
-    store(queue, { ...message, body: Uint8Array.from(message.body), headers: { ...message.headers } }, now)
+    store(queue, { ...message, body: Uint8Array.from(message.body), headers: { ...message.headers } }, { now })
     return { status: 'stored' }
   }
 
@@ -258,7 +283,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       async isStarved() {
         await later()
         const isOpen = queue.consumers.has(consumer) && !consumer.isPaused
-        return isOpen && consumer.held < consumer.prefetch && queue.ready.length > 0
+        return isOpen && consumer.held < consumer.prefetch && !queue.isPaused && queue.ready.hasNext()
       },
       async stop() {
         queue.consumers.delete(consumer)
@@ -266,75 +291,6 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       },
     }
   }
-}
-
-interface HeldDelivery extends Delivery {
-  lose(): void
-}
-
-function holdDelivery(
-  queue: MemoryQueue,
-  {
-    stored,
-    now,
-    settled,
-  }: { readonly stored: StoredMessage; readonly now: () => number; readonly settled: (stored: StoredMessage) => void },
-): HeldDelivery {
-  const { message, handBacks } = stored
-  let isLost = false
-  let onLost: (() => void) | undefined
-  /** True for the first settlement of a delivery that is still held. */
-  const settle = (): boolean => {
-    if (isLost || !queue.held.delete(stored)) return false
-    settled(stored)
-    return true
-  }
-  return {
-    message,
-    redelivered: stored.wasHandedOut,
-    handBacks,
-    get isLost() {
-      return isLost
-    },
-    onLost(listener) {
-      onLost = listener
-      if (isLost) listener()
-    },
-    lose() {
-      isLost = true
-      onLost?.()
-    },
-    ack() {
-      if (settle()) remember(queue, message.id, now())
-    },
-    async retry({ delayMs, headers }) {
-      if (settle())
-        store(queue, { ...message, headers: { ...message.headers, ...headers }, delayMs, expiresInMs: undefined }, now)
-    },
-    async deadLetter(why) {
-      if (settle()) bury(queue, message, { ...why, at: now() })
-    },
-    release() {
-      if (isLost || !queue.held.has(stored)) return
-      takeBack(queue, stored)
-      settled(stored)
-    },
-  }
-}
-
-function deliverReply(inbox: MemoryInbox | undefined, reply: Reply): 'stored' | 'gone' {
-  if (inbox === undefined) return 'gone'
-  if (inbox.reader !== undefined) setImmediate(inbox.reader, { ...reply, body: Uint8Array.from(reply.body) })
-  return 'stored'
-}
-
-function fits({ message, code, at }: StoredDeadLetter, filter: LetterFilter, now: number): boolean {
-  return (
-    (filter.id === undefined || filter.id === message.id) &&
-    (filter.method === undefined || filter.method === message.headers[HEADER.method]) &&
-    (filter.code === undefined || filter.code === code) &&
-    (filter.olderThanMs === undefined || now - at > filter.olderThanMs)
-  )
 }
 
 function later(): Promise<void> {

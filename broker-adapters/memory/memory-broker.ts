@@ -1,13 +1,17 @@
 import type { DeadLetterReason, StoredDeadLetter } from '../adapter.ts'
 import { queueName } from '../../protocol/queue-names.ts'
-import type { Message, QueueRef, Reply } from '../../protocol/message.ts'
+import type { Message, QueueRef } from '../../protocol/message.ts'
+import type { MemoryInbox, MemoryMailbox } from './memory-inbox.ts'
+import { createReadyMessages, type ReadyMessages } from './ready-messages.ts'
 
 /** One broker per process and name: what it holds lives as long as the process. */
 export interface MemoryBroker {
   readonly queues: Map<string, MemoryQueue>
   readonly inboxes: Map<string, MemoryInbox>
+  readonly mailboxes: Map<string, MemoryMailbox>
   readonly topics: Map<string, Set<(body: Uint8Array) => void>>
   inboxCount: number
+  handOvers: number
 }
 
 export interface Consumer {
@@ -28,19 +32,14 @@ export interface StoredMessage {
 
 export interface MemoryQueue {
   readonly name: string
-  readonly ready: StoredMessage[]
+  readonly ready: ReadyMessages
+  isPaused: boolean
   readonly delayed: Map<string, { readonly stored: StoredMessage; readonly timer: NodeJS.Timeout }>
   readonly held: Set<StoredMessage>
   readonly dead: Map<string, StoredDeadLetter>
   readonly consumers: Set<Consumer>
   /** Ids stored or settled lately, so that a second publish of one is not stored again. */
   readonly known: Map<string, number>
-}
-
-export interface MemoryInbox {
-  /** Undefined while its lease outlives the connection. */
-  reader: ((reply: Reply) => void) | undefined
-  leaseTimer: NodeJS.Timeout | undefined
 }
 
 /** For how long a settled id is remembered. */
@@ -51,7 +50,14 @@ const brokers = new Map<string, MemoryBroker>()
 export function memoryBroker(name: string): MemoryBroker {
   let broker = brokers.get(name)
   if (broker === undefined) {
-    broker = { queues: new Map(), inboxes: new Map(), topics: new Map(), inboxCount: 0 }
+    broker = {
+      queues: new Map(),
+      inboxes: new Map(),
+      mailboxes: new Map(),
+      topics: new Map(),
+      inboxCount: 0,
+      handOvers: 0,
+    }
     brokers.set(name, broker)
   }
   return broker
@@ -63,7 +69,8 @@ export function memoryQueue(broker: MemoryBroker, namespace: string, ref: QueueR
   if (queue === undefined) {
     queue = {
       name,
-      ready: [],
+      ready: createReadyMessages(),
+      isPaused: false,
       delayed: new Map(),
       held: new Set(),
       dead: new Map(),
@@ -75,17 +82,22 @@ export function memoryQueue(broker: MemoryBroker, namespace: string, ref: QueueR
   return queue
 }
 
-/** Stores the message, now or when its delay is over. */
-export function store(queue: MemoryQueue, message: Message, now: () => number): void {
+/** Stores the message, now or when its delay is over. `inPlaceOf`: a delivery of it that ends with this. */
+export function store(
+  queue: MemoryQueue,
+  message: Message,
+  { now, inPlaceOf }: { readonly now: () => number; readonly inPlaceOf?: StoredMessage | undefined },
+): void {
   const stored: StoredMessage = {
     message,
     expiresAt: message.expiresInMs === undefined ? Infinity : now() + message.expiresInMs,
     handBacks: 0,
     wasHandedOut: false,
   }
+  if (inPlaceOf !== undefined) queue.ready.passTurn(inPlaceOf, stored)
   if ((message.delayMs ?? 0) > 0) delay(queue, stored, now)
   else {
-    queue.ready.push(stored)
+    queue.ready.add(stored)
     handOut(queue, now)
   }
 }
@@ -105,25 +117,27 @@ function delay(queue: MemoryQueue, stored: StoredMessage, now: () => number): vo
   }
   function due(): void {
     queue.delayed.delete(stored.message.id)
-    queue.ready.push(stored)
+    queue.ready.add(stored)
     handOut(queue, now)
   }
 }
 
 /** Gives what is ready to the consumers with free credit, the one with the most first. */
 export function handOut(queue: MemoryQueue, now: () => number): void {
-  while (queue.ready.length > 0) {
+  while (!queue.isPaused) {
     const consumer = freest(queue.consumers)
     if (consumer === undefined) return
     // Among equals in turn: the next one is that which was not chosen for longest.
     queue.consumers.delete(consumer)
     queue.consumers.add(consumer)
-    const stored = queue.ready.shift()
+    const stored = queue.ready.take()
     if (stored === undefined) return
-    if (stored.expiresAt <= now()) continue
-    consumer.held++
-    queue.held.add(stored)
-    consumer.onEntry(stored)
+    if (stored.expiresAt <= now()) queue.ready.endTurn(stored)
+    else {
+      consumer.held++
+      queue.held.add(stored)
+      consumer.onEntry(stored)
+    }
   }
 }
 
@@ -144,7 +158,7 @@ function freest(consumers: Iterable<Consumer>): Consumer | undefined {
 export function takeBack(queue: MemoryQueue, stored: StoredMessage): void {
   if (!queue.held.delete(stored)) return
   stored.handBacks++
-  queue.ready.unshift(stored)
+  queue.ready.putBack(stored)
 }
 
 export function isKnown(queue: MemoryQueue, id: string, now: number): boolean {

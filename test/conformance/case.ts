@@ -16,7 +16,7 @@ export interface ConformanceCase {
 
 export interface CaseOptions {
   /** Capabilities that must not be false or 0. */
-  readonly needs?: 'removesQueued' | 'provesFirstDelivery' | 'knowsGone' | 'dedupeMs' | undefined
+  readonly needs?: 'removesQueued' | 'provesFirstDelivery' | 'knowsGone' | 'dedupeMs' | 'maxKeepMs' | undefined
   readonly isAlone?: boolean | undefined
 }
 

@@ -27,6 +27,10 @@ import { consuming } from './seam/consuming.ts'
 import { deadLetters } from './seam/dead-letters.ts'
 import { delay } from './seam/delay.ts'
 import { inbox } from './seam/inbox.ts'
+import { keys } from './seam/keys.ts'
+import { mailbox } from './seam/mailbox.ts'
+import { pausing } from './seam/pausing.ts'
+import { priority } from './seam/priority.ts'
 import { publishing } from './seam/publishing.ts'
 import { queues } from './seam/queues.ts'
 import { removal } from './seam/removal.ts'
@@ -38,10 +42,14 @@ export const CASES: readonly ConformanceCase[] = [
   ...consuming,
   ...seamSettlement,
   ...delay,
+  ...keys,
+  ...priority,
   ...inbox,
+  ...mailbox,
   ...removal,
   ...deadLetters,
   ...broadcast,
+  ...pausing,
   ...queues,
 
   ...durable,

@@ -24,6 +24,7 @@ describeConformance({
     provesFirstDelivery: true,
     knowsGone: true,
     dedupeMs: 600_000,
+    maxKeepMs: 31_536_000_000,
     ackTimeoutMs: undefined,
     recoveryMs: 0,
     maxMessageBytes: 16 * 1024 * 1024,

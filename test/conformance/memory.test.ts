@@ -13,6 +13,7 @@ describeConformance({
     provesFirstDelivery: true,
     knowsGone: true,
     dedupeMs: 600_000,
+    maxKeepMs: 2_147_483_647,
     ackTimeoutMs: undefined,
     recoveryMs: 0,
     maxMessageBytes: 64 * 1024 * 1024,

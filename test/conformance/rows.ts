@@ -33,10 +33,14 @@ export const SEAM_TOPICS = {
   'seam consuming': 'Deliveries in order, within the credit, to competing consumers.',
   'seam settlement': 'Each delivery ends once: done, again later, kept as dead, or given back.',
   'seam delay': 'Nothing is handed out before its delay or after its expiry.',
+  'seam keys': 'Of a key one message is out at a time, in order.',
+  'seam priority': 'What is high goes first.',
   'seam inbox': 'One reader per address; replies outlive the connection.',
+  'seam mailbox': 'The outcome of one call, kept for whoever asks for it.',
   'seam removal': 'What waits can be taken away.',
-  'seam dead letters': 'They are kept once per id, listed and purged by filters.',
+  'seam dead letters': 'They are kept once per id, listed, replayed and purged by filters.',
   'seam broadcast': 'Whoever listens now hears it.',
+  'seam pausing': 'A paused queue hands nothing out.',
   'seam queues': 'Counts and purges of one queue leave the others alone.',
 } as const
 

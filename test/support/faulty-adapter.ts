@@ -178,6 +178,20 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
       }
     },
 
+    async openMailbox(callId, options, onReply) {
+      await wire.whenUp()
+      const inbox = createFaultyInbox(parts, onReply)
+      parts.inboxes.add(inbox)
+      const opened = await inner.openMailbox(callId, options, (reply) => inbox.receive(reply, () => {}))
+      return {
+        ...opened,
+        close() {
+          parts.inboxes.delete(inbox)
+          return opened.close()
+        },
+      }
+    },
+
     async reply(address, replies) {
       for (const { correlationId: id, type } of replies) events.add({ kind: 'reply', id, detail: type })
       if (!wire.isUp) return replies.map(({ correlationId }) => answered(correlationId, 'unknown'))
@@ -216,6 +230,7 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
       wire.assertUp()
       return inner.stats(queue)
     },
+    setPaused: (queue, isPaused) => inner.setPaused(queue, isPaused),
     async purge(queue, what) {
       wire.assertUp()
       return inner.purge(queue, what)

@@ -118,6 +118,7 @@ export function createFaultyConsumer(
       message,
       redelivered: real.redelivered || timesTaken > 0,
       handBacks: real.handBacks === undefined ? undefined : real.handBacks + timesTaken,
+      fence: real.fence,
       get isLost() {
         return isTaken || real.isLost
       },

@@ -36,6 +36,7 @@ export function createScripted(changes: Partial<BrokerAdapter> = {}): Scripted {
       provesFirstDelivery: true,
       knowsGone: true,
       dedupeMs: 0,
+      maxKeepMs: 0,
       ackTimeoutMs: undefined,
       recoveryMs: 0,
       maxMessageBytes: 1_000_000,
@@ -56,13 +57,15 @@ export function createScripted(changes: Partial<BrokerAdapter> = {}): Scripted {
       onReply = receive
       return { address: 'replyto.in.scripted', close: () => Promise.resolve() }
     },
+    openMailbox: () => Promise.reject(new Error('the scripted broker has no mailboxes')),
     reply: (_, replies) => Promise.resolve(replies.map(() => 'stored' as const)),
     park: () => Promise.resolve(),
     broadcast: (topic, body) => void scripted.broadcasts.push({ topic, body }),
     onBroadcast: () => Promise.resolve(() => {}),
-    stats: () => Promise.resolve({ ready: 0, dead: 0, consumers: 1, delayed: 0, active: 0 }),
+    stats: () => Promise.resolve({ ready: 0, dead: 0, consumers: 1, delayed: 0, active: 0, isPaused: false }),
     purge: () => Promise.resolve(0),
-    deadLetters: () => ({ async *list() {}, purge: () => Promise.resolve(0) }),
+    setPaused: () => Promise.resolve(),
+    deadLetters: () => ({ async *list() {}, replay: () => Promise.resolve(0), purge: () => Promise.resolve(0) }),
     ...changes,
   }
   const counted = new Proxy(adapter, {

@@ -111,3 +111,45 @@ claim('parking rejects when it is not known to be stored', async (t) => {
   await adapter.stop()
   await expect(adapter.park(queue, requestOf(), letter('CRASHED'))).rejects.toThrow(/BROKER_UNAVAILABLE|CLOSED/)
 })
+
+claim('a replayed letter is a new generation of the same message, and no duplicate of it', async (t) => {
+  const adapter = await t.adapter()
+  await adapter.declare(queue)
+  const headers = { 'x-tenant': 'a', 'rt-deadline': '1', 'rt-attempt': '3', 'rt-ran': '1', 'rt-history': 'bad' }
+  const call = requestOf({ type: 'call', replyTo: `${t.namespace}.in.x`, headers, body: Uint8Array.of(7) })
+  await publishAll(adapter, queue, [call])
+  const got = await collectDeliveries(adapter, queue, { prefetch: 5 })
+  await got.came(1)
+  await got.deliveries[0]?.deadLetter(letter('HANDLER_FAILED'))
+  expect(await adapter.deadLetters(queue).replay({ id: call.id })).toBe(1)
+  await got.came(2)
+  const again = got.deliveries[1]?.message
+  expect(again).toMatchObject({ id: call.id, type: 'call', replyTo: call.replyTo })
+  expect([...(again?.body ?? [])]).toEqual([7])
+  expect({ ...again?.headers }).toEqual({
+    'rt-v': '1',
+    'rt-service': 'probe',
+    'rt-method': 'work',
+    'x-tenant': 'a',
+    'rt-replay': '1',
+  })
+  expect([got.deliveries[1]?.redelivered, got.deliveries[1]?.handBacks]).toEqual([false, 0])
+  await got.deliveries[1]?.deadLetter(letter('HANDLER_FAILED'))
+  await adapter.deadLetters(queue).replay({})
+  await got.came(3)
+  expect(got.deliveries[2]?.message.headers['rt-replay']).toBe('2')
+  got.deliveries[2]?.ack()
+  await expect.poll(() => adapter.stats(queue)).toMatchObject({ ready: 0, active: 0, dead: 0 })
+})
+
+claim('only what fits the filter is replayed; nothing fits: none', async (t) => {
+  const adapter = await t.adapter()
+  await adapter.declare(queue)
+  const [work, other] = [requestOf(), requestOf({ headers: { 'rt-method': 'other' } })]
+  await adapter.park(queue, work, letter('CRASHED'))
+  await adapter.park(queue, other, letter('CRASHED'))
+  expect(await adapter.deadLetters(queue).replay({ method: 'nobody' })).toBe(0)
+  expect(await adapter.deadLetters(queue).replay({ method: 'other' })).toBe(1)
+  expect(await adapter.stats(queue)).toMatchObject({ ready: 1, dead: 1 })
+  expect(await listIds(adapter)).toEqual([work.id])
+})

@@ -94,7 +94,7 @@ test('queue watch: asks once for all who ask meanwhile, remembers consumers for 
   const scripted = createScripted({
     stats: async () => {
       if (consumers instanceof Error) throw consumers
-      return { ready: 0, dead: 0, consumers, delayed: 0, active: 0 }
+      return { ready: 0, dead: 0, consumers, delayed: 0, active: 0, isPaused: false }
     },
   })
   const broker = openBroker(scripted.target)

@@ -37,6 +37,7 @@ export function fakeDelivery(
     message,
     redelivered,
     handBacks,
+    fence: undefined,
     settlements,
     get isLost() {
       return isLost

@@ -1,0 +1,75 @@
+import { replayOf } from '../../protocol/headers.ts'
+import { isFinalReply, type Reply } from '../../protocol/message.ts'
+import type { MemoryBroker } from './memory-broker.ts'
+
+export interface MemoryInbox {
+  /** None while its lease outlives the connection of a process. */
+  readonly readers: Set<(reply: Reply) => void>
+  /** Ends it; a mailbox's begins anew with each outcome. */
+  leaseTimer: NodeJS.Timeout | undefined
+}
+
+/** Of one call: keeps its outcome. */
+export interface MemoryMailbox extends MemoryInbox {
+  readonly keepMs: number
+  outcome: Reply | undefined
+}
+
+/** Node's timers go no further. */
+export const MAX_KEEP_MS = 2_147_483_647
+
+const MAILBOX = /^([a-z0-9-]+\.box\.[A-Za-z0-9._-]+)\/(\d+)$/
+
+/** The lifetime is in the address, so that an outcome that comes late can make its mailbox anew. */
+export function mailboxAddress(namespace: string, callId: string, keepMs: number): string {
+  return `${namespace}.box.${callId}/${keepMs}`
+}
+
+export function parseMailbox(address: string): { readonly name: string; readonly keepMs: number } | undefined {
+  const [, name, keepMs] = MAILBOX.exec(address) ?? []
+  return name === undefined ? undefined : { name, keepMs: Number(keepMs) }
+}
+
+/** Makes it if it is missing; its lifetime begins anew. */
+export function keepMailbox(broker: MemoryBroker, name: string, keepMs: number): MemoryMailbox {
+  const mailbox = broker.mailboxes.get(name) ?? {
+    readers: new Set(),
+    leaseTimer: undefined,
+    keepMs,
+    outcome: undefined,
+  }
+  broker.mailboxes.set(name, mailbox)
+  clearTimeout(mailbox.leaseTimer)
+  const end = (): void => void broker.mailboxes.delete(name)
+  mailbox.leaseTimer = setTimeout(end, Math.min(mailbox.keepMs, MAX_KEEP_MS)).unref()
+  return mailbox
+}
+
+export function deliverReply(broker: MemoryBroker, address: string, reply: Reply): 'stored' | 'gone' {
+  const box = parseMailbox(address)
+  if (box !== undefined) return deliverToMailbox(broker, box, reply)
+  const inbox = broker.inboxes.get(address)
+  if (inbox === undefined) return 'gone'
+  handOver(inbox, reply)
+  return 'stored'
+}
+
+function deliverToMailbox(
+  broker: MemoryBroker,
+  { name, keepMs }: NonNullable<ReturnType<typeof parseMailbox>>,
+  reply: Reply,
+): 'stored' {
+  let mailbox = broker.mailboxes.get(name)
+  if (isFinalReply(reply.type)) {
+    mailbox = keepMailbox(broker, name, keepMs)
+    if (mailbox.outcome !== undefined && replayOf(mailbox.outcome.headers) >= replayOf(reply.headers)) return 'stored'
+    mailbox.outcome = reply
+  }
+  if (mailbox !== undefined) handOver(mailbox, reply)
+  return 'stored'
+}
+
+/** Each reader gets a copy, in a later turn. */
+function handOver({ readers }: MemoryInbox, reply: Reply): void {
+  for (const reader of readers) setImmediate(reader, { ...reply, body: Uint8Array.from(reply.body) })
+}

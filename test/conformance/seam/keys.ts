@@ -1,0 +1,117 @@
+import { expect } from 'vitest'
+import { HEADER } from '../../../protocol/headers.ts'
+import type { Message } from '../../../protocol/message.ts'
+import { claimsOf } from '../case.ts'
+import { queueRef, requestOf } from '../case-context.ts'
+import { collectDeliveries, publishAll } from './collect-deliveries.ts'
+
+const { cases, claim } = claimsOf('seam keys')
+export const keys = cases
+
+const queue = queueRef({ features: { keyed: true, priority: false, frames: false } })
+const ofKey = (key: string, more: Partial<Message> = {}): Message =>
+  requestOf({ ...more, headers: { [HEADER.key]: key } })
+
+claim('one message of a key is out at a time, in the order of publishing; other keys go past', async (t) => {
+  const adapter = await t.adapter()
+  await adapter.declare(queue)
+  const [a1, a2, a3, b1, none] = [ofKey('a'), ofKey('a'), ofKey('a'), ofKey('b'), requestOf()]
+  await publishAll(adapter, queue, [a1, a2, a3, b1, none])
+  const got = await collectDeliveries(adapter, queue, { prefetch: 10 })
+  await got.came(3)
+  expect(got.ids).toEqual([a1.id, b1.id, none.id])
+  expect(await adapter.stats(queue)).toMatchObject({ ready: 2, active: 3 })
+  got.deliveries[0]?.ack()
+  await got.came(4)
+  got.deliveries[3]?.ack()
+  await got.came(5)
+  expect(got.ids).toEqual([a1.id, b1.id, none.id, a2.id, a3.id])
+})
+
+claim('a key is one at a time among all consumers', async (t) => {
+  const [one, other] = [await t.adapter(), await t.adapter()]
+  await one.declare(queue)
+  const consumers = [
+    await collectDeliveries(one, queue, { prefetch: 5 }),
+    await collectDeliveries(other, queue, { prefetch: 5 }),
+  ]
+  const messages = Array.from({ length: 6 }, () => ofKey('a'))
+  await publishAll(one, queue, messages)
+  const order: string[] = []
+  for (let step = 0; step < messages.length; step++) {
+    const [delivery, ...others] = await expect
+      .poll(() =>
+        consumers.flatMap(({ deliveries }) => deliveries).filter(({ message }) => !order.includes(message.id)),
+      )
+      .not.toHaveLength(0)
+      .then(() =>
+        consumers.flatMap(({ deliveries }) => deliveries).filter(({ message }) => !order.includes(message.id)),
+      )
+    expect(others).toEqual([])
+    order.push(delivery?.message.id ?? '')
+    delivery?.ack()
+  }
+  expect(order).toEqual(messages.map(({ id }) => id))
+})
+
+claim('what is given back, and what waits for its retry, is passed by nothing of its key', async (t) => {
+  const adapter = await t.adapter()
+  await adapter.declare(queue)
+  const [first, second, other] = [ofKey('a'), ofKey('a'), ofKey('b')]
+  await publishAll(adapter, queue, [first, second])
+  const got = await collectDeliveries(adapter, queue, { prefetch: 5 })
+  await got.came(1)
+  got.deliveries[0]?.release()
+  await got.came(2)
+  await got.deliveries[1]?.retry({ delayMs: 300, headers: { [HEADER.attempt]: '2' } })
+  await publishAll(adapter, queue, [other])
+  await got.came(3)
+  got.deliveries[2]?.ack()
+  await got.came(4)
+  expect(got.ids).toEqual([first.id, first.id, other.id, first.id])
+  expect(got.deliveries[3]?.message.headers[HEADER.attempt]).toBe('2')
+  await got.deliveries[3]?.deadLetter({ code: 'HANDLER_FAILED', reason: 'no', attempts: 2 })
+  await got.came(5)
+  expect(got.ids.at(-1)).toBe(second.id)
+})
+
+claim(
+  'the fence of a key grows at each hand-over, also to another consumer; without a key there is none',
+  async (t) => {
+    const [one, other] = [await t.adapter(), await t.adapter()]
+    await one.declare(queue)
+    await publishAll(one, queue, [ofKey('a'), requestOf()])
+    const mine = await collectDeliveries(one, queue, { prefetch: 5 })
+    await mine.came(2)
+    const [keyed, plain] = mine.deliveries
+    expect(plain?.fence).toBeUndefined()
+    expect(keyed?.fence).toEqual(expect.any(Number))
+    const theirs = await collectDeliveries(other, queue, { prefetch: 5 })
+    plain?.ack()
+    await one.stop()
+    await theirs.came(1)
+    expect(theirs.deliveries[0]?.fence ?? 0).toBeGreaterThan(keyed?.fence ?? Infinity)
+  },
+)
+
+claim('removing or purging what waits for a retry frees its key', async (t) => {
+  const adapter = await t.adapter()
+  await adapter.declare(queue)
+  const [first, second, third, fourth] = [ofKey('a'), ofKey('a'), ofKey('a'), ofKey('a')]
+  await publishAll(adapter, queue, [first, second, third, fourth])
+  const got = await collectDeliveries(adapter, queue, { prefetch: 5 })
+  await got.came(1)
+  await got.deliveries[0]?.retry({ delayMs: 600_000, headers: {} })
+  if (adapter.remove === undefined) await adapter.purge(queue, 'delayed')
+  else await adapter.remove(queue, first.id)
+  await got.came(2)
+  await got.deliveries[1]?.retry({ delayMs: 600_000, headers: {} })
+  expect(await adapter.purge(queue, 'delayed')).toBe(1)
+  await got.came(3)
+  if (adapter.remove !== undefined) {
+    await adapter.remove(queue, fourth.id)
+    got.deliveries[2]?.ack()
+    await expect.poll(() => adapter.stats(queue)).toMatchObject({ ready: 0, active: 0, delayed: 0 })
+  }
+  expect(got.ids).toEqual([first.id, second.id, third.id])
+})
