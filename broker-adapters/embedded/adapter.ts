@@ -6,10 +6,13 @@ import type { AdapterContext, BrokerAdapter, PublishOutcome, QueueStats } from '
 import { createAsk, type Ask } from './ask.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { writeMessage, writeReply } from './envelope.ts'
-import { listLetters, purgeLetters } from './letters.ts'
+import { listLetters, purgeLetters, replayLetters } from './letters.ts'
 import { createLink, type Link } from './link.ts'
+import { mailboxName } from './mailbox-records.ts'
+import { createMailboxes, type Mailboxes } from './mailboxes.ts'
 import { createListeners, type Listeners } from './listeners.ts'
 import type { ResolvedEmbeddedOptions } from './options.ts'
+import { placingOf, writePlacing } from './placing.ts'
 import { DEDUPE_MS } from './recent-ids.ts'
 import { createReplyInboxes, type ReplyInboxes } from './reply-inboxes.ts'
 import { createStandingSet, type StandingSet } from './standing.ts'
@@ -25,6 +28,7 @@ interface Running {
   readonly standings: StandingSet
   readonly deliveries: Deliveries
   readonly inboxes: ReplyInboxes
+  readonly mailboxes: Mailboxes
   readonly listeners: Listeners
   readonly isUp: () => boolean
 }
@@ -75,7 +79,7 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
       declared.set(name, ready)
       await ready
     },
-    publish: (queue, messages) => publish(current(), nameOf(queue), messages),
+    publish: (queue, messages) => publish(current(), { name: nameOf(queue), features: queue.features }, messages),
     async consume(queue, { prefetch }, onDelivery) {
       return current().deliveries.consume(nameOf(queue), prefetch, onDelivery)
     },
@@ -112,8 +116,14 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
       const name = nameOf(queue)
       return current().ask(OP.STATS, (writer) => writer.str(name), readStats)
     },
-    openMailbox: () => Promise.reject(new Error('TODO')),
-    setPaused: () => Promise.reject(new Error('TODO')),
+    async openMailbox(callId, { createForMs }, onReply) {
+      const { context, mailboxes } = current()
+      return mailboxes.open(mailboxName(context.namespace, callId), createForMs, onReply)
+    },
+    async setPaused(queue, isPaused) {
+      const name = nameOf(queue)
+      await current().ask(OP.SET_PAUSED, (writer) => writer.str(name).u8(isPaused ? 1 : 0), nothing)
+    },
     async purge(queue, what) {
       const name = nameOf(queue)
       return current().ask(OP.PURGE, (writer) => writer.str(name).str(what), readNumber)
@@ -123,7 +133,7 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
       const { ask } = current()
       return {
         list: (filter) => listLetters(ask, name, filter ?? {}),
-        replay: () => Promise.reject(new Error('TODO')),
+        replay: (filter) => replayLetters(ask, { name, features: queue.features }, filter),
         purge: (filter) => purgeLetters(ask, name, filter),
       }
     },
@@ -139,9 +149,10 @@ function assemble(options: ResolvedEmbeddedOptions, context: AdapterContext): Ru
       context.log('error', 'EMBEDDED_CALLBACK', `${what} threw: ${messageOf(error)}`)
     }
   }
+  const session = randomUUID()
   const link = createLink({
     options,
-    session: randomUUID(),
+    session,
     log: context.log,
     onFrame,
     async onConnected() {
@@ -172,14 +183,16 @@ function assemble(options: ResolvedEmbeddedOptions, context: AdapterContext): Ru
   const parts = { link, ask, standings, guard }
   const deliveries = createDeliveries(parts)
   const inboxes = createReplyInboxes(parts)
+  const mailboxes = createMailboxes({ ...parts, session })
   const listeners = createListeners(parts)
 
   function onFrame(op: number, fields: FrameReader): void {
     if (op === OP.DELIVER) deliveries.onDeliver(fields)
     else if (op === OP.REPLIED) inboxes.onReplied(fields)
+    else if (op === OP.MAILED) mailboxes.onMailed(fields)
     else if (op === OP.BROADCAST) listeners.onBroadcast(fields)
   }
-  return { context, link, ask, standings, deliveries, inboxes, listeners, isUp: () => isUp }
+  return { context, link, ask, standings, deliveries, inboxes, mailboxes, listeners, isUp: () => isUp }
 }
 
 /** In order: what was settled reaches the hub, the connection ends, waiting promises end, a hub of this process hands over. */
@@ -192,7 +205,7 @@ async function stop(running: Running | undefined): Promise<void> {
 
 async function publish(
   { link, isUp }: Running,
-  queue: string,
+  queue: Pick<QueueRef, 'features'> & { readonly name: string },
   messages: readonly Message[],
 ): Promise<readonly PublishOutcome[]> {
   if (!isUp()) return messages.map(() => ({ status: 'notSent' }))
@@ -203,10 +216,11 @@ async function publish(
       onAnswer: (fields) => resolve(readOutcomes(fields)),
       onLost: () => resolve(sent.map(() => ({ status: 'unknown' }))),
     })
-    const writer = link.writer.begin(OP.PUBLISH).u32(seq).str(queue).u32(sent.length)
+    const writer = link.writer.begin(OP.PUBLISH).u32(seq).str(queue.name).u32(sent.length)
     for (const message of sent) {
       writer.str(message.id).str(message.headers['rt-replay'] ?? '')
       writer.num(message.delayMs ?? 0).num(message.expiresInMs ?? 0)
+      writePlacing(writer, placingOf(queue.features, message.headers))
       writeMessage(writer, message, message.headers)
     }
     writer.end()

@@ -3,6 +3,7 @@ import type { Message } from '../../protocol/message.ts'
 import type { Ask } from './ask.ts'
 import { readMessage, writeMessage } from './envelope.ts'
 import type { Link } from './link.ts'
+import { readPlacing } from './placing.ts'
 import { skipToId } from './records.ts'
 import type { Standing, StandingSet } from './standing.ts'
 import { FLOW, OP, type FrameReader, type FrameWriter } from './wire.ts'
@@ -44,18 +45,19 @@ class Held implements Delivery {
   readonly sequence: number
   readonly grant: number
   readonly message: Message
+  readonly fence: number | undefined
 
-  constructor(host: DeliveryHost, owner: Owner, sequence: number, grant: number, message: Message) {
+  constructor(host: DeliveryHost, owner: Owner, { sequence, grant, message, fence }: HandedOut) {
     this.host = host
     this.owner = owner
     this.sequence = sequence
     this.grant = grant
     this.message = message
+    this.fence = fence
   }
   get redelivered(): boolean {
     return this.grant > 1
   }
-  readonly fence = undefined
   get handBacks(): number {
     return this.grant - 1
   }
@@ -85,6 +87,14 @@ interface Owner {
   readonly standing: Standing
   readonly held: Map<number, Held>
   flow: (typeof FLOW)[keyof typeof FLOW]
+}
+
+/** As the hub hands it out. */
+interface HandedOut {
+  readonly sequence: number
+  readonly grant: number
+  readonly message: Message
+  readonly fence: number | undefined
 }
 
 interface Tag {
@@ -277,14 +287,13 @@ export function createDeliveries(options: {
     },
     onDeliver(fields) {
       const owner = owners.get(fields.u32())
-      const sequence = fields.num()
-      const grant = fields.u32()
-      const message = readHandedOut(fields)
+      const handedOut = readHandedOut(fields)
+      const { sequence, grant, message } = handedOut
       if (owner === undefined || owner.flow === FLOW.stop) {
         link.writer.begin(OP.RELEASE).u32(1).num(sequence).u32(grant).end()
         return link.flushSoon()
       }
-      const held = new Held(host, owner, sequence, grant, message)
+      const held = new Held(host, owner, handedOut)
       owner.held.set(sequence, held)
       heldById.set(message.id, held)
       guard('onDelivery', () => owner.onDelivery(held))
@@ -318,13 +327,17 @@ export function createDeliveries(options: {
   }
 }
 
-/** A record of records.ts, which is the message as it is stored. */
-function readHandedOut(fields: FrameReader): Message {
+/** With a record of records.ts, which is the message as it is stored. */
+function readHandedOut(fields: FrameReader): HandedOut {
+  const sequence = fields.num()
+  const grant = fields.u32()
   fields.u32()
   skipToId(fields)
   const id = fields.str()
   fields.str()
-  return readMessage(id, fields)
+  const { turnKey } = readPlacing(fields)
+  const message = readMessage(id, fields)
+  return { sequence, grant, message, fence: turnKey === undefined ? undefined : fields.num() }
 }
 
 function writeTags(writer: FrameWriter, op: number, tags: readonly Tag[]): void {

@@ -22,14 +22,19 @@ export function prepareDirectory(dir: string): void {
     throw refusal(`${dir} is on a network file system (${network}); the embedded broker needs a local disk`)
 }
 
-/** Refuses what a newer version of the library made. */
+/** Refuses what a version of the library with another format made. */
 export function checkRecord(record: HubRecord, dir: string): void {
-  if (record.format > FORMAT) throw newerFormat(dir, record.format)
+  checkFormat(dir, record.format)
 }
 
-export function newerFormat(what: string, format: number): BrokerError {
-  return refusal(
-    `${what} was written by a newer version of the library (format ${format}, this one knows ${FORMAT}): update it here`,
+export function checkFormat(what: string, format: number): void {
+  if (format === FORMAT) return
+  const [age, advice] =
+    format > FORMAT
+      ? ['a newer', 'update it here']
+      : ['an older', 'let that version work it off, then give another directory or remove this one']
+  throw refusal(
+    `${what} was written by ${age} version of the library (format ${format}, this one knows ${FORMAT}): ${advice}`,
   )
 }
 

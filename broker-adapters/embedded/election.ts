@@ -26,8 +26,8 @@ import { join } from 'node:path'
 import { passFaultPoint } from './fault-points.ts'
 import { isProvablyDead, isSameMachine, thisProcess, type ProcessIdentity } from './machine.ts'
 
-/** What the files and the socket say has this version; a higher one is refused. */
-export const FORMAT = 1
+/** What the files, the store and the socket say has this version; any other is refused. */
+export const FORMAT = 2
 
 export interface HubRecord extends ProcessIdentity {
   readonly format: number

@@ -1,6 +1,6 @@
 import { HEADER } from '../../protocol/headers.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
-import type { FrameReader, FrameWriter } from './wire.ts'
+import { createFrameWriter, type FrameReader, type FrameWriter } from './wire.ts'
 
 /*
  * An envelope, as it is stored and sent; the fields are those of wire.ts:
@@ -47,6 +47,16 @@ export function writeMessage(writer: FrameWriter, message: Message, headers: Hea
   writeRest(writer, contentType, contentEncoding, headers, body)
   writer.endBytes()
 }
+
+/** The envelope alone. */
+export function encodeMessage(message: Message): Buffer {
+  writeMessage(scratch.begin(0), message, message.headers)
+  scratch.end()
+  const frame = scratch.take().at(-1) ?? Buffer.alloc(FRAME_AND_SIZE_BYTES)
+  return Buffer.from(frame.buffer, frame.byteOffset + FRAME_AND_SIZE_BYTES, frame.length - FRAME_AND_SIZE_BYTES)
+}
+const scratch = createFrameWriter()
+const FRAME_AND_SIZE_BYTES = 4 + 1 + 4
 
 /** As one `bytes`. */
 export function writeReply(writer: FrameWriter, { type, contentType, contentEncoding, headers, body }: Reply): void {
@@ -99,9 +109,13 @@ export function readMessage(id: string, fields: FrameReader): Message {
   }
 }
 
-/** As one `bytes`. */
-export function readReply(correlationId: string, fields: FrameReader): Reply {
+/** The envelope that `bytes` hold, of which the size is next. */
+export function readReplyBytes(correlationId: string, fields: FrameReader): Reply {
   fields.u32()
+  return readReply(correlationId, fields)
+}
+
+export function readReply(correlationId: string, fields: FrameReader): Reply {
   const first = fields.u8()
   return {
     correlationId,

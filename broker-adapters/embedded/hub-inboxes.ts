@@ -1,5 +1,6 @@
 import type { GroupCommit } from './group-commit.ts'
 import type { HubConnection } from './hub-connection.ts'
+import type { HubMessages } from './hub-messages.ts'
 import type { Entry } from './hub-queue.ts'
 import type { Store } from './store.ts'
 import { OP, REPLY_STATUS, type ReplyKind } from './wire.ts'
@@ -43,16 +44,18 @@ interface ReplyAnswer {
   open: number
 }
 
+/** A reply as its worker sent it. */
+export interface IncomingReply {
+  readonly correlationId: string
+  readonly kind: ReplyKind
+  readonly blob: Buffer
+}
+
 export interface HubInboxes {
   open(connection: HubConnection, seq: number, options: { address: string; number: number; leaseMs: number }): void
   close(connection: HubConnection, seq: number, address: string): void
   /** Hands replies over from memory, or stores them if their caller is away. */
-  reply(
-    connection: HubConnection,
-    seq: number,
-    address: string,
-    replies: readonly { readonly correlationId: string; readonly kind: ReplyKind; readonly blob: Buffer }[],
-  ): void
+  reply(connection: HubConnection, seq: number, address: string, replies: readonly IncomingReply[]): void
   taken(connection: HubConnection, sequence: number): void
   detach(connection: HubConnection): void
   /** Stores what its caller has not taken for a while, ends what nobody came back for. Called every few ms. */
@@ -70,14 +73,13 @@ export interface HubInboxesOptions {
   readonly commit: GroupCommit
   readonly nextSequence: () => number
   readonly now: () => number
-  /** Called when the reply that ends it is taken, or is being stored in the same transaction as the settling. */
-  readonly settle: (request: Entry, how: 'soon' | 'sometime') => void
+  /** Settled is a request when the reply that ends it is taken, or is being stored in the same transaction. */
+  readonly messages: Pick<HubMessages, 'settle' | 'answering' | 'addBytes'>
   readonly markWritten: (connection: HubConnection) => void
-  readonly addBytes: (bytes: number) => void
 }
 
 export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
-  const { store, commit, markWritten } = options
+  const { store, commit, messages, markWritten } = options
   const inboxes = new Map<string, HubInbox>()
   /** Handed over and not taken, oldest first; holds what is taken too until its time. */
   let untaken: HubReply[] = []
@@ -119,10 +121,10 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
     reply.isStoring = true
     const record = encodeReplyRecord(inbox.address, reply.correlationId, reply.blob)
     reply.bytes = record.length
-    options.addBytes(record.length)
+    messages.addBytes(record.length)
     commit.put('replies', reply.sequence, record)
     const { request } = reply
-    if (request !== undefined) options.settle(request, 'soon')
+    if (request !== undefined) messages.settle(request, 'soon')
     commit.afterwards(() => {
       if (reply.isHeldBack && inbox.connection !== undefined) send(inbox.connection, inbox, reply)
       reply.isHeldBack = false
@@ -133,14 +135,14 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
   function forget(reply: HubReply): void {
     if (!reply.isStoring) return
     commit.remove('replies', reply.sequence)
-    options.addBytes(-reply.bytes)
+    messages.addBytes(-reply.bytes)
   }
   function end(inbox: HubInbox): void {
     for (const reply of inbox.replies.values()) {
       forget(reply)
       if (reply.isStoring) continue
       // Nobody wants the answer any more, so its request is done with.
-      if (reply.request !== undefined) options.settle(reply.request, 'sometime')
+      if (reply.request !== undefined) messages.settle(reply.request, 'sometime')
       settleAnswer(reply, STATUS.gone)
     }
     inbox.connection?.inboxes.delete(inbox)
@@ -206,7 +208,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
           index,
         }
         // From here on it is not given back when its worker goes: the reply is on its way, or will be stored with its end.
-        if (request !== undefined) answering(connection, request)
+        if (request !== undefined) messages.answering(connection, request)
         inbox.replies.set(sequence, reply)
         if (inbox.connection === undefined || reply.isHeldBack) keep(inbox, reply)
         else send(inbox.connection, inbox, reply)
@@ -218,7 +220,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
         const reply = inbox.replies.get(sequence)
         if (reply === undefined) continue
         inbox.replies.delete(sequence)
-        if (reply.request !== undefined && !reply.isStoring) options.settle(reply.request, 'sometime')
+        if (reply.request !== undefined && !reply.isStoring) messages.settle(reply.request, 'sometime')
         forget(reply)
         settleAnswer(reply, reply.request === undefined ? STATUS.stored : STATUS.settled)
         return
@@ -247,7 +249,7 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
       const { address, correlationId } = decodeReplyRecord(record)
       const inbox = inboxes.get(address)
       if (inbox === undefined) return commit.remove('replies', sequence)
-      options.addBytes(record.length)
+      messages.addBytes(record.length)
       inbox.replies.set(sequence, {
         inbox,
         sequence,
@@ -263,13 +265,6 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
       })
     },
   }
-}
-
-function answering(connection: HubConnection, request: Entry): void {
-  request.state = 'answering'
-  if (request.holder !== undefined) connection.answered.set(request.sequence, request.holder)
-  connection.held.delete(request)
-  connection.heldById.delete(request.id)
 }
 
 /** u32 bytes · address · u32 bytes · correlation id · blob. */

@@ -1,7 +1,12 @@
+import { replayOf } from '../../protocol/headers.ts'
+import type { QueueRef } from '../../protocol/message.ts'
+import { nextGeneration } from '../../protocol/replay.ts'
 import type { LetterFilter } from '../adapter.ts'
-import { readMessage } from './envelope.ts'
+import { encodeMessage, readMessage } from './envelope.ts'
 import type { GroupCommit } from './group-commit.ts'
-import type { HubQueue, Letter } from './hub-queue.ts'
+import type { HubMessages } from './hub-messages.ts'
+import type { Entry, HubQueue, Letter } from './hub-queue.ts'
+import { placingOf } from './placing.ts'
 import { decodeLetterRecord, encodeLetterRecord, type LetterJson } from './records.ts'
 import type { Store } from './store.ts'
 import { fieldsOf, type FrameWriter } from './wire.ts'
@@ -15,24 +20,50 @@ export interface HubLetters {
   writePage(writer: FrameWriter, queue: HubQueue, filter: LetterFilter, after: number): void
   /** Begins to remove what fits; how many. */
   purge(queue: HubQueue, filter: LetterFilter): number
+  /** Makes messages of what fits now, slice by slice; a letter goes in the transaction that stores its message. */
+  replay(queue: HubQueue, options: ReplayOptions): void
+}
+
+export interface ReplayOptions {
+  readonly filter: LetterFilter
+  readonly features: Pick<QueueRef['features'], 'keyed' | 'priority'>
+  readonly onDone: (count: number) => void
 }
 
 const PAGE_LETTERS = 100
 const PAGE_BYTES = 4 * 1024 * 1024
+const SLICE_LETTERS = 500
 
 export function createHubLetters(options: {
   readonly store: Store
   readonly commit: GroupCommit
   readonly nextSequence: () => number
   readonly now: () => number
-  readonly addBytes: (bytes: number) => void
+  readonly messages: Pick<HubMessages, 'add' | 'place' | 'addBytes'>
 }): HubLetters {
-  const { store, commit } = options
+  const { store, commit, messages } = options
 
   function remove(queue: HubQueue, letter: Letter): void {
     commit.remove('letters', letter.sequence)
-    options.addBytes(-letter.bytes)
+    messages.addBytes(-letter.bytes)
     if (queue.letters.get(letter.id) === letter) queue.letters.delete(letter.id)
+  }
+  /** Undefined: it is gone meanwhile, or its message is in the queue still or again, so it is not over: the letter stays. */
+  function replayOne(queue: HubQueue, letter: Letter, features: ReplayOptions['features']): Entry | undefined {
+    const record = queue.letters.get(letter.id) === letter ? store.read('letters', letter.sequence) : undefined
+    if (record === undefined) return undefined
+    const message = nextGeneration(readMessage(letter.id, fieldsOf(decodeLetterRecord(record).blob)))
+    const entry = messages.add(queue, {
+      id: letter.id,
+      generation: String(replayOf(message.headers)),
+      dueAt: 0,
+      expiresAt: 0,
+      placing: placingOf(features, message.headers),
+      blob: encodeMessage(message),
+      isReplay: true,
+    })
+    if (entry !== undefined) remove(queue, letter)
+    return entry
   }
   function fits(letter: Letter, filter: LetterFilter): boolean {
     if (filter.id !== undefined && letter.id !== filter.id) return false
@@ -49,7 +80,7 @@ export function createHubLetters(options: {
       const sequence = options.nextSequence()
       const record = encodeLetterRecord(json, blob)
       commit.put('letters', sequence, record)
-      options.addBytes(record.length)
+      messages.addBytes(record.length)
       const letter = { sequence, id: json.id, at: json.at, code: json.code, bytes: record.length }
       commit.afterwards(() => {
         const earlier = queue.letters.get(letter.id)
@@ -61,7 +92,7 @@ export function createHubLetters(options: {
       const { json } = decodeLetterRecord(record)
       const earlier = queue.letters.get(json.id)
       if (earlier !== undefined) remove(queue, earlier)
-      options.addBytes(record.length)
+      messages.addBytes(record.length)
       queue.letters.set(json.id, { sequence, id: json.id, at: json.at, code: json.code, bytes: record.length })
     },
     writePage(writer, queue, filter, after) {
@@ -85,6 +116,30 @@ export function createHubLetters(options: {
         writer.str(json.id).num(json.at).str(json.code).str(json.reason).u32(json.attempts).bytes(blob)
       }
       writer.num(next)
+    },
+    replay(queue, { filter, features, onDone }) {
+      const found = [...queue.letters.values()].filter((letter) => fits(letter, filter))
+      let next = 0
+      let count = 0
+      takeSlice()
+
+      function takeSlice(): void {
+        const slice: Entry[] = []
+        let bytes = 0
+        while (next < found.length && slice.length < SLICE_LETTERS && bytes < PAGE_BYTES) {
+          const letter = found[next++]
+          const entry = letter === undefined ? undefined : replayOne(queue, letter, features)
+          if (entry === undefined) continue
+          slice.push(entry)
+          bytes += entry.bytes
+        }
+        count += slice.length
+        commit.afterwards(() => {
+          for (const entry of slice) messages.place(entry)
+          if (next < found.length) takeSlice()
+          else onDone(count)
+        })
+      }
     },
     purge(queue, filter) {
       const purged = [...queue.letters.values()].filter((letter) => fits(letter, filter))

@@ -1,8 +1,10 @@
-import { createDueHeap } from './due-heap.ts'
+import { createFences, type Fences } from './fences.ts'
 import type { GroupCommit } from './group-commit.ts'
+import { createHeap } from './heap.ts'
 import type { HubConnection } from './hub-connection.ts'
 import { createHubQueue, type Entry, type HubQueue, type HubSubscription } from './hub-queue.ts'
 import type { Journal } from './journal.ts'
+import type { Placing } from './placing.ts'
 import { encodeMessageRecord, keyOf, type MessageRecord } from './records.ts'
 import type { Store } from './store.ts'
 import { OP } from './wire.ts'
@@ -11,8 +13,9 @@ import { OP } from './wire.ts'
 export interface HubMessages {
   readonly queues: Map<string, HubQueue>
   readonly entries: Map<number, Entry>
+  readonly fences: Fences
   makeQueue(name: string, number: number): HubQueue
-  /** Begins to store it; undefined: it is stored or finished already. It is in its queue after the commit. */
+  /** Begins to store it; undefined: it is stored or finished already. It is in its queue once `place` is called, after the commit. */
   add(queue: HubQueue, fields: NewMessage): Entry | undefined
   /** It is stored, or being stored, or finished not long ago. */
   readonly knows: (queue: HubQueue, id: string, generation: string) => boolean
@@ -26,6 +29,8 @@ export interface HubMessages {
   heldBy(connection: HubConnection, sequence: number, grant: number): Entry | undefined
   /** Begins to remove it for good; `sometime`: nobody waits for that. */
   readonly settle: (entry: Entry, how: 'soon' | 'sometime', isFinished?: boolean) => void
+  /** Its final reply is on the way: it is not given back when its worker goes. */
+  answering(connection: HubConnection, entry: Entry): void
   readonly giveBack: (entry: Entry) => void
   /** The same for good: its process will not resume it, and the next hub need not wait for that. */
   readonly release: (entry: Entry) => void
@@ -52,9 +57,12 @@ export interface NewMessage {
   readonly generation: string
   readonly dueAt: number
   readonly expiresAt: number
+  readonly placing: Placing
   readonly blob: Uint8Array
   /** A retry: the entry of the same id that it takes the place of. */
   readonly replaces?: Entry
+  /** A dead letter again, which is no duplicate, whatever is remembered of its id. */
+  readonly isReplay?: boolean
 }
 
 /** Sessions count from 1. */
@@ -74,8 +82,15 @@ export function createHubMessages(options: {
   const queues = new Map<string, HubQueue>()
   const byNumber = new Map<number, HubQueue>()
   const entries = new Map<number, Entry>()
-  const due = createDueHeap()
+  /** What was removed meanwhile comes out too: look at its state. */
+  const due = createHeap<Entry>(({ dueAt }) => dueAt)
   const dirty = new Set<HubQueue>()
+  const fences = createFences({
+    commit,
+    onPrepared() {
+      for (const queue of queues.values()) dirty.add(queue)
+    },
+  })
   let storedBytes = 0
   let memoryBytes = 0
 
@@ -92,6 +107,8 @@ export function createHubMessages(options: {
       key: keyOf(fields.id, fields.generation),
       queue,
       bytes: record.length,
+      turnKey: fields.placing.turnKey,
+      isHigh: fields.placing.isHigh,
       record: isInMemory ? record : undefined,
       order: sequence,
       grants: 0,
@@ -146,9 +163,14 @@ export function createHubMessages(options: {
         options.journal().finished(entry.queue.number, entry.key, at)
       }
       forget(entry)
+      endTurn(entry)
     }
-    if (how === 'soon') commit.afterwards(done)
+    // The next of its key waits for that.
+    if (how === 'soon' || entry.turnKey !== undefined) commit.afterwards(done)
     else commit.afterwardsSometime(done)
+  }
+  function endTurn(entry: Entry): void {
+    if (entry.turnKey !== undefined && entry.queue.endTurn(entry)) dirty.add(entry.queue)
   }
   function lease(entry: Entry, subscription: HubSubscription): void {
     entry.state = 'leased'
@@ -159,25 +181,24 @@ export function createHubMessages(options: {
     subscription.connection.held.add(entry)
     subscription.connection.heldById.set(entry.id, entry)
   }
-  function handOver(entry: Entry, subscription: HubSubscription): void {
+  function handOver(entry: Entry, subscription: HubSubscription, fence: number | undefined): void {
     const { connection } = subscription
     const record = recordOf(entry)
-    if (record === undefined) return settle(entry, 'sometime')
+    if (record === undefined) return drop(entry)
     lease(entry, subscription)
     entry.grants++
     options.journal().grant(entry.sequence, entry.grants, connection.session)
-    connection.writer
-      .begin(OP.DELIVER)
-      .u32(subscription.number)
-      .num(entry.sequence)
-      .u32(entry.grants)
-      .bytes(record)
-      .end()
+    const writer = connection.writer.begin(OP.DELIVER)
+    writer.u32(subscription.number).num(entry.sequence).u32(entry.grants).bytes(record)
+    if (fence !== undefined) writer.num(fence)
+    writer.end()
     options.markWritten(connection)
   }
   function drop(taken: Entry): void {
     taken.state = 'leased'
     settle(taken, 'sometime', false)
+    // Nobody has it and nobody will, stored or not.
+    endTurn(taken)
   }
   function giveBack(entry: Entry): void {
     if (entry.state === 'grace') entry.queue.activeCount--
@@ -190,7 +211,7 @@ export function createHubMessages(options: {
   }
   function handOutOf(queue: HubQueue, at: number): boolean {
     let isWritten = false
-    while (queue.readyCount > 0) {
+    while (queue.readyCount > 0 && !queue.isPaused) {
       const subscription = queue.pickSubscription()
       if (subscription === undefined) return isWritten
       const entry = queue.takeNext()
@@ -199,7 +220,12 @@ export function createHubMessages(options: {
         drop(entry)
         continue
       }
-      handOver(entry, subscription)
+      const fence = entry.turnKey === undefined ? undefined : fences.next()
+      if (entry.turnKey !== undefined && fence === undefined) {
+        queue.giveBack(entry)
+        return isWritten
+      }
+      handOver(entry, subscription, fence)
       isWritten = true
     }
     return isWritten
@@ -208,6 +234,7 @@ export function createHubMessages(options: {
   return {
     queues,
     entries,
+    fences,
     makeQueue(name, number) {
       const queue = createHubQueue(name, number)
       queues.set(name, queue)
@@ -215,11 +242,16 @@ export function createHubMessages(options: {
       return queue
     },
     add(queue, fields) {
-      if (fields.replaces === undefined && knows(queue, fields.id, fields.generation)) return undefined
+      const { id, generation } = fields
+      const isDuplicate = fields.isReplay === true ? queue.byId.has(id) : knows(queue, id, generation)
+      if (fields.replaces === undefined && isDuplicate) return undefined
       const sequence = options.nextSequence()
       const record = encodeMessageRecord(queue.number, fields, fields.blob)
       commit.put('messages', sequence, record)
-      return remember(queue, sequence, record, fields)
+      const entry = remember(queue, sequence, record, fields)
+      if (entry.turnKey !== undefined) fences.prepare()
+      if (fields.replaces !== undefined) queue.turns.pass(fields.replaces, entry)
+      return entry
     },
     load(sequence, record, fields) {
       const queue = byNumber.get(fields.queue)
@@ -234,6 +266,12 @@ export function createHubMessages(options: {
       return entry.holder?.connection === connection ? entry : undefined
     },
     settle,
+    answering(connection, entry) {
+      entry.state = 'answering'
+      if (entry.holder !== undefined) connection.answered.set(entry.sequence, entry.holder)
+      connection.held.delete(entry)
+      connection.heldById.delete(entry.id)
+    },
     acknowledge(connection, sequence) {
       const subscription = connection.answered.get(sequence)
       if (subscription === undefined) return
@@ -266,25 +304,25 @@ export function createHubMessages(options: {
       return isWritten
     },
     hasDirty() {
-      for (const queue of dirty) if (queue.readyCount > 0 && queue.subscriptions.length > 0) return true
+      for (const queue of dirty) {
+        if (queue.readyCount > 0 && queue.subscriptions.length > 0 && !queue.isPaused) return true
+      }
       return false
     },
     releaseDue(at) {
-      for (let entry = due.take(at); entry !== undefined; entry = due.take(at)) {
+      for (let entry = due.peek(); entry !== undefined && entry.dueAt <= at; entry = due.peek()) {
+        due.take()
         if (entry.state !== 'delayed') continue
         entry.queue.withdraw(entry)
         entry.order = options.nextSequence()
         entry.queue.addReady(entry)
         dirty.add(entry.queue)
       }
-      return due.next()
+      return due.peek()?.dueAt
     },
     dropExpired(at) {
       for (const queue of queues.values()) {
-        for (let entry = queue.peek(); entry !== undefined && hasExpired(entry, at); entry = queue.peek()) {
-          queue.takeNext()
-          drop(entry)
-        }
+        for (const entry of queue.takeExpired((candidate) => hasExpired(candidate, at))) drop(entry)
       }
     },
     record: recordOf,

@@ -1,4 +1,6 @@
 import type { HubConnection } from './hub-connection.ts'
+import { createKeyTurns, type KeyTurns } from './key-turns.ts'
+import { createReadyLine } from './ready-line.ts'
 import { createRecentIds, type RecentIds } from './recent-ids.ts'
 
 /**
@@ -15,6 +17,10 @@ export interface Entry {
   readonly key: string
   readonly queue: HubQueue
   readonly bytes: number
+  /** One of a key is out at a time; undefined: it has none. */
+  readonly turnKey: string | undefined
+  /** Goes before the rest. */
+  readonly isHigh: boolean
   /** Undefined: only in the store. */
   record: Buffer | undefined
   /** Its place in the queue; a delayed one gets it when it is due. */
@@ -61,17 +67,24 @@ export interface HubQueue {
   /** By message id, oldest first. */
   readonly letters: Map<string, Letter>
   readonly subscriptions: HubSubscription[]
-  /** At the tail. */
+  readonly turns: KeyTurns
+  /** Nothing is handed out. */
+  isPaused: boolean
+  /** In its place: by its order, and behind what has the turn of its key. */
   addReady(entry: Entry): void
   addDelayed(entry: Entry): void
-  /** To where it was: before all that was never handed out, in order. */
+  /** To where it was. */
   giveBack(entry: Entry): void
-  /** The next one to hand out, where it is. */
-  peek(): Entry | undefined
+  /** `takeNext` would give one, and may. */
+  hasNext(): boolean
   /** The next one to hand out; it is 'leased' to nobody yet. */
   takeNext(): Entry | undefined
   /** Takes it out of its place; the caller sets the new state. True if it was ready or delayed. */
   withdraw(entry: Entry): boolean
+  /** The turn of its key is over. True: the next one of the key has it, and may be handed out. */
+  endTurn(entry: Entry): boolean
+  /** Withdraws what has expired before its turn came. */
+  takeExpired(hasExpired: (entry: Entry) => boolean): Entry[]
   /** The one with the most free credit; among equals, in turn. */
   pickSubscription(): HubSubscription | undefined
   /** Ready or delayed ones. */
@@ -85,76 +98,70 @@ export interface HubQueue {
 export function createHubQueue(name: string, number: number): HubQueue {
   const byId = new Map<string, Entry>()
   const subscriptions: HubSubscription[] = []
-  let line: (Entry | undefined)[] = []
-  let head = 0
-  /** Latest first, so that the next one is popped. */
-  const returned: Entry[] = []
+  const high = createReadyLine()
+  const normal = createReadyLine()
+  const turns = createKeyTurns()
   let readyCount = 0
   let delayedCount = 0
   let turn = 0
 
-  function firstInLine(): Entry | undefined {
-    // What was withdrawn stays in the line until its turn.
-    while (head < line.length && line[head]?.state !== 'ready') line[head++] = undefined
-    return line[head]
+  function enter(entry: Entry): void {
+    const line = entry.isHigh ? high : normal
+    line.add(entry)
   }
-  function nextInLine(): Entry | undefined {
-    const entry = firstInLine()
-    if (entry !== undefined) line[head++] = undefined
-    if (head > 1_000 && head * 2 > line.length) {
-      line = line.slice(head)
-      head = 0
-    }
-    return entry
-  }
-  function placeAmongReturned(order: number): number {
-    let low = 0
-    let high = returned.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if ((returned[middle]?.order ?? 0) > order) low = middle + 1
-      else high = middle
-    }
-    return low
+  function addReady(entry: Entry): void {
+    entry.state = 'ready'
+    readyCount++
+    if (turns.begin(entry)) enter(entry)
   }
 
-  return {
+  const queue: HubQueue = {
     name,
     number,
     byId,
     finished: createRecentIds(),
     letters: new Map(),
     subscriptions,
-    addReady(entry) {
-      entry.state = 'ready'
-      readyCount++
-      line.push(entry)
-    },
+    turns,
+    isPaused: false,
+    addReady,
     addDelayed(entry) {
       entry.state = 'delayed'
       delayedCount++
     },
     giveBack(entry) {
-      entry.state = 'ready'
       entry.holder = undefined
-      readyCount++
-      returned.splice(placeAmongReturned(entry.order), 0, entry)
+      addReady(entry)
     },
     activeCount: 0,
-    peek: () => returned.at(-1) ?? firstInLine(),
+    hasNext: () => !queue.isPaused && (high.peek() ?? normal.peek()) !== undefined,
     takeNext() {
-      const entry = returned.pop() ?? nextInLine()
+      const entry = high.take() ?? normal.take()
       if (entry !== undefined) readyCount--
       return entry
     },
     withdraw(entry) {
       if (entry.state === 'delayed') delayedCount--
-      else if (entry.state === 'ready') {
-        readyCount--
-        const at = placeAmongReturned(entry.order)
-        if (returned[at] === entry) returned.splice(at, 1)
-      } else return false
+      else if (entry.state === 'ready') readyCount--
+      else return false
       return true
+    },
+    endTurn(entry) {
+      const next = turns.end(entry)
+      if (next !== undefined) enter(next)
+      return next !== undefined
+    },
+    takeExpired(hasExpired) {
+      const expired = turns.takeExpired(hasExpired)
+      for (const line of [high, normal]) {
+        for (let entry = line.peek(); entry !== undefined && hasExpired(entry); entry = line.peek()) {
+          line.take()
+          entry.state = 'leased' // it may be in the line twice
+          expired.push(entry)
+        }
+      }
+      readyCount -= expired.length
+      return expired
     },
     pickSubscription() {
       let best: HubSubscription | undefined
@@ -179,4 +186,5 @@ export function createHubQueue(name: string, number: number): HubQueue {
       return delayedCount
     },
   }
+  return queue
 }

@@ -1,16 +1,21 @@
 import { HEADER } from '../../protocol/headers.ts'
-import type { LetterFilter, QueueStats } from '../adapter.ts'
+import type { QueueStats } from '../adapter.ts'
 import { readMessage } from './envelope.ts'
 import { MIN_FREE_BYTES, type DiskSpace } from './disk-space.ts'
 import type { GroupCommit } from './group-commit.ts'
 import type { HubConnection } from './hub-connection.ts'
+import type { Handler, HandlerTools } from './hub-handlers.ts'
 import type { HubInboxes } from './hub-inboxes.ts'
+import { letterHandlers } from './hub-letter-requests.ts'
 import type { HubLetters } from './hub-letters.ts'
+import type { HubMailboxes } from './hub-mailboxes.ts'
 import type { HubMessages } from './hub-messages.ts'
 import { hasFreeCredit, type Entry, type HubQueue, type HubSubscription } from './hub-queue.ts'
+import { replyHandlers } from './hub-reply-requests.ts'
 import type { Topics } from './hub-topics.ts'
-import { blobOfMessage } from './records.ts'
-import { fieldsOf, FLOW, OP, PUBLISH_STATUS, REPLY_KIND, type FrameReader, type ReplyKind } from './wire.ts'
+import { readPlacing } from './placing.ts'
+import { blobOfMessage, encodeQueueRecord } from './records.ts'
+import { fieldsOf, FLOW, OP, PUBLISH_STATUS, type FrameReader } from './wire.ts'
 
 /** What a connected process asks for. Throws RangeError for what is no request. */
 export interface HubRequests {
@@ -24,6 +29,7 @@ export interface HubRequestsOptions {
   readonly messages: HubMessages
   readonly letters: HubLetters
   readonly inboxes: HubInboxes
+  readonly mailboxes: HubMailboxes
   readonly topics: Topics
   readonly maxBytes: number
   readonly disk: Pick<DiskSpace, 'leftAfter'>
@@ -35,10 +41,9 @@ const STATUS = { stored: 0, unroutable: 1, tooLarge: 2, refused: 3 } as const sa
   Record<(typeof PUBLISH_STATUS)[number], number>
 >
 
-type Handler = (connection: HubConnection, fields: FrameReader) => void
-
 export function createHubRequests(options: HubRequestsOptions): HubRequests {
-  const { commit, messages, letters, inboxes, topics, now, markWritten } = options
+  const { commit, messages, topics, now, markWritten } = options
+  const tools: HandlerTools = { answer, queueOf, ensureQueue }
 
   function answer(connection: HubConnection, seq: number, number?: number): void {
     const writer = connection.writer.begin(OP.ANSWER).u32(seq)
@@ -66,10 +71,19 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     const existing = queueOf(name)
     if (existing !== undefined) return existing
     const queue = messages.makeQueue(name, messages.queues.size + 1)
-    const value = Buffer.alloc(4)
-    value.writeUInt32BE(queue.number)
-    commit.putName('queues', name, value)
+    commit.putName('queues', name, encodeQueueRecord(queue))
     return queue
+  }
+  function setPaused(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const queue = ensureQueue(fields.str())
+    const isPaused = fields.u8() === 1
+    commit.putName('queues', queue.name, encodeQueueRecord({ number: queue.number, isPaused }))
+    commit.afterwards(() => {
+      queue.isPaused = isPaused
+      messages.markDirty(queue)
+      answer(connection, seq)
+    })
   }
 
   function publish(connection: HubConnection, fields: FrameReader): void {
@@ -85,6 +99,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
       const generation = fields.str()
       const delayMs = fields.num()
       const expiresInMs = fields.num()
+      const placing = readPlacing(fields)
       const blob = fields.view()
       published.push({ id, generation })
       const refused = queue === undefined ? '' : refusal(blob.length)
@@ -94,7 +109,8 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
         reason = refused
       } else {
         const expiresAt = expiresInMs > 0 ? at + expiresInMs : 0
-        const entry = messages.add(queue, { id, generation, dueAt: delayMs > 0 ? at + delayMs : 0, expiresAt, blob })
+        const dueAt = delayMs > 0 ? at + delayMs : 0
+        const entry = messages.add(queue, { id, generation, dueAt, expiresAt, placing, blob })
         if (entry !== undefined) added.push(entry)
       }
     }
@@ -174,13 +190,14 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     const delayMs = fields.num()
     const blob = fields.view()
     if (replaces === undefined) return answer(connection, seq)
-    const { id, queue } = replaces
+    const { id, queue, turnKey, isHigh } = replaces
     const generation = replaces.key.slice(id.length + 1)
     const copy = messages.add(queue, {
       id,
       generation,
       dueAt: delayMs > 0 ? now() + delayMs : 0,
       expiresAt: 0,
+      placing: { turnKey, isHigh, hasTurn: turnKey !== undefined },
       blob,
       replaces,
     })
@@ -190,31 +207,6 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
       answer(connection, seq)
     })
   }
-  function deadLetter(connection: HubConnection, fields: FrameReader): void {
-    const seq = fields.u32()
-    const entry = messages.heldBy(connection, fields.num(), fields.u32())
-    const why = { code: fields.str(), reason: fields.str(), attempts: fields.u32() }
-    const record = entry === undefined ? undefined : messages.record(entry)
-    if (entry === undefined || record === undefined) return answer(connection, seq)
-    letters.add(entry.queue, { queue: entry.queue.number, id: entry.id, at: now(), ...why }, blobOfMessage(record))
-    messages.settle(entry, 'soon')
-    commit.afterwards(() => answer(connection, seq))
-  }
-  function park(connection: HubConnection, fields: FrameReader): void {
-    const seq = fields.u32()
-    const queue = ensureQueue(fields.str())
-    const letter = {
-      queue: queue.number,
-      id: fields.str(),
-      at: now(),
-      code: fields.str(),
-      reason: fields.str(),
-      attempts: fields.u32(),
-    }
-    letters.add(queue, letter, fields.view())
-    commit.afterwards(() => answer(connection, seq))
-  }
-
   function remove(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
     const entry = queueOf(fields.str())?.byId.get(fields.str())
@@ -235,7 +227,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
     const what = fields.str()
     const waiting = queue === undefined || what === 'dead' ? [] : queue.waiting(what === 'ready' ? 'ready' : 'delayed')
     for (const entry of waiting) messages.settle(entry, 'soon')
-    const dead = queue !== undefined && what === 'dead' ? letters.purge(queue, {}) : 0
+    const dead = queue !== undefined && what === 'dead' ? options.letters.purge(queue, {}) : 0
     commit.afterwards(() => answer(connection, seq, waiting.length + dead))
   }
   function stats(connection: HubConnection, fields: FrameReader): void {
@@ -248,74 +240,31 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
       .end()
     markWritten(connection)
   }
-  function readLetters(connection: HubConnection, fields: FrameReader): void {
-    const seq = fields.u32()
-    const queue = queueOf(fields.str())
-    const filter = parseFilter(fields.str())
-    const after = fields.num()
-    const writer = connection.writer.begin(OP.ANSWER).u32(seq)
-    if (queue === undefined) writer.u32(0).num(0)
-    else letters.writePage(writer, queue, filter, after)
-    writer.end()
-    markWritten(connection)
-  }
-  function purgeLetters(connection: HubConnection, fields: FrameReader): void {
-    const seq = fields.u32()
-    const queue = queueOf(fields.str())
-    const filter = parseFilter(fields.str())
-    const purged = queue === undefined ? 0 : letters.purge(queue, filter)
-    commit.afterwards(() => answer(connection, seq, purged))
-  }
-
-  function openInbox(connection: HubConnection, fields: FrameReader): void {
-    const seq = fields.u32()
-    inboxes.open(connection, seq, { number: fields.u32(), address: fields.str(), leaseMs: fields.num() })
-  }
-  function reply(connection: HubConnection, fields: FrameReader): void {
-    const seq = fields.u32()
-    const address = fields.str()
-    const count = fields.u32()
-    const replies: { correlationId: string; kind: ReplyKind; blob: Buffer }[] = []
-    for (let index = 0; index < count; index++) {
-      replies.push({ correlationId: fields.str(), kind: REPLY_KIND[fields.u8()] ?? 'on the way', blob: fields.copy() })
-    }
-    inboxes.reply(connection, seq, address, replies)
-  }
-  function taken(connection: HubConnection, fields: FrameReader): void {
-    const count = fields.u32()
-    for (let index = 0; index < count; index++) inboxes.taken(connection, fields.num())
-  }
-
   const handlers = new Map<number, Handler>([
     [OP.DECLARE, declare],
+    [OP.SET_PAUSED, setPaused],
     [OP.PUBLISH, publish],
     [OP.CONSUME, consume],
     [OP.FLOW, flow],
     [OP.ACK, ack],
     [OP.RELEASE, (connection, fields) => eachHeld(connection, fields, messages.release)],
     [OP.RETRY, retry],
-    [OP.DEAD_LETTER, deadLetter],
-    [OP.OPEN_INBOX, openInbox],
-    [OP.CLOSE_INBOX, (connection, fields) => inboxes.close(connection, fields.u32(), fields.str())],
-    [OP.REPLY, reply],
-    [OP.TAKEN, taken],
     [OP.REMOVE, remove],
-    [OP.PARK, park],
     [OP.BROADCAST, (_connection, fields) => topics.send(fields.str(), fields.view())],
     [OP.LISTEN, listen],
     [OP.UNLISTEN, (connection, fields) => topics.unlisten(connection, fields.str())],
     [OP.STATS, stats],
     [OP.PURGE, purge],
-    [OP.LETTERS, readLetters],
-    [OP.PURGE_LETTERS, purgeLetters],
     [OP.STARVED, starved],
     [OP.BYE, bye],
+    ...letterHandlers({ ...options, tools }),
+    ...replyHandlers(options),
   ])
   function starved(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
     const subscription = connection.subscriptions.get(fields.u32())
-    const waiting = queueOf(fields.str())?.readyCount ?? 0
-    answer(connection, seq, waiting > 0 && (subscription === undefined || hasFreeCredit(subscription)) ? 1 : 0)
+    const isWaiting = queueOf(fields.str())?.hasNext() ?? false
+    answer(connection, seq, isWaiting && (subscription === undefined || hasFreeCredit(subscription)) ? 1 : 0)
   }
   function listen(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
@@ -335,7 +284,8 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
       messages.markDirty(subscription.queue)
     }
     for (const entry of connection.held) messages.giveBack(entry)
-    inboxes.detach(connection)
+    options.inboxes.detach(connection)
+    options.mailboxes.detach(connection)
     topics.drop(connection)
   }
 
@@ -357,14 +307,10 @@ function statsOf(queue: HubQueue | undefined): QueueStats {
     consumers: queue.subscriptions.length,
     delayed: queue.delayedCount,
     active: queue.activeCount,
-    isPaused: false,
+    isPaused: queue.isPaused,
   }
 }
 
 function diskRefusal(left: number): string {
   return `the disk has ${Math.max(left, 0)} bytes left, and ${MIN_FREE_BYTES} are kept for settling what is stored: make room`
-}
-
-function parseFilter(json: string): LetterFilter {
-  return JSON.parse(json) as LetterFilter // from the adapter of a process of the same format
 }

@@ -4,6 +4,7 @@ import { createHubConnection, type HubConnection } from './hub-connection.ts'
 import { passFaultPoint } from './fault-points.ts'
 import { createHubInboxes } from './hub-inboxes.ts'
 import { createHubLetters } from './hub-letters.ts'
+import { createHubMailboxes } from './hub-mailboxes.ts'
 import { createHubMessages } from './hub-messages.ts'
 import { createHubRequests, type HubRequests } from './hub-requests.ts'
 import { loadHub } from './hub-load.ts'
@@ -70,9 +71,9 @@ export function createHub(options: HubOptions): Hub {
     log: options.log,
   })
   const messages = createHubMessages({ store, commit, journal: sessions.journal, nextSequence, now, markWritten })
-  const letters = createHubLetters({ store, commit, nextSequence, now, addBytes: messages.addBytes })
-  const { settle, addBytes } = messages
-  const inboxes = createHubInboxes({ store, commit, nextSequence, now, settle, markWritten, addBytes })
+  const letters = createHubLetters({ store, commit, nextSequence, now, messages })
+  const inboxes = createHubInboxes({ store, commit, nextSequence, now, messages, markWritten })
+  const mailboxes = createHubMailboxes({ store, commit, nextSequence, now, messages, markWritten })
   const topics = createTopics(markWritten)
   const requests: HubRequests = createHubRequests({
     ...options,
@@ -80,12 +81,13 @@ export function createHub(options: HubOptions): Hub {
     messages,
     letters,
     inboxes,
+    mailboxes,
     topics,
     now,
     markWritten,
   })
 
-  sequence = loadHub({ store, messages, letters, inboxes, sessions, journal: options.journal, now: now() })
+  sequence = loadHub({ store, messages, letters, inboxes, mailboxes, sessions, journal: options.journal, now: now() })
   passFaultPoint('store loaded')
   sessions.begin(messages.queues)
   let graceTimer = setTimeout(endGrace, options.resumeMs)
@@ -100,6 +102,7 @@ export function createHub(options: HubOptions): Hub {
     if (at - sweptAt >= SWEEP_MS) {
       sweptAt = at
       messages.dropExpired(at)
+      mailboxes.dropExpired(at)
     }
     turn()
   }, TICK_MS)

@@ -1,3 +1,4 @@
+import type { QueueRef } from '../../protocol/message.ts'
 import type { LetterFilter, StoredDeadLetter } from '../adapter.ts'
 import type { Ask } from './ask.ts'
 import { readMessageBytes } from './envelope.ts'
@@ -20,6 +21,26 @@ export function purgeLetters(ask: Ask, queue: string, filter: LetterFilter): Pro
   return ask(
     OP.PURGE_LETTERS,
     (writer) => writer.str(queue).str(json),
+    (fields) => fields.u32(),
+  )
+}
+
+/** How many go back to the queue. */
+export function replayLetters(
+  ask: Ask,
+  queue: { readonly name: string; readonly features: QueueRef['features'] },
+  filter: LetterFilter,
+): Promise<number> {
+  const { name, features } = queue
+  const json = JSON.stringify(filter)
+  return ask(
+    OP.REPLAY_LETTERS,
+    (writer) =>
+      writer
+        .str(name)
+        .u8(features.keyed ? 1 : 0)
+        .u8(features.priority ? 1 : 0)
+        .str(json),
     (fields) => fields.u32(),
   )
 }

@@ -1,10 +1,12 @@
+import { bytesOfPlacing, encodePlacing, readPlacing, type Placing } from './placing.ts'
 import { bytesOfText, writeText } from './text.ts'
 import { fieldsOf, type FrameReader } from './wire.ts'
 
 /*
- * What the store holds for one message and one dead letter.
+ * What the store holds for one queue, one message and one dead letter.
  *
- *     message = u32 queue · num dueAt · num expiresAt · str id · str generation · blob
+ *     queue   = u32 number · u8 isPaused
+ *     message = u32 queue · num dueAt · num expiresAt · str id · str generation · placing · blob
  *     letter  = u32 bytes · JSON of LetterJson · blob
  *
  * A message is handed out as it is stored, so that the hub neither reads nor cuts it.
@@ -18,6 +20,7 @@ export interface MessageRecord {
   readonly id: string
   /** Empty, or the generation of a replay. */
   readonly generation: string
+  readonly placing: Placing
 }
 
 export interface LetterJson {
@@ -29,25 +32,44 @@ export interface LetterJson {
   readonly attempts: number
 }
 
+export function encodeQueueRecord({
+  number,
+  isPaused,
+}: {
+  readonly number: number
+  readonly isPaused: boolean
+}): Buffer {
+  const record = Buffer.alloc(5)
+  record.writeUInt8(isPaused ? 1 : 0, record.writeUInt32BE(number, 0))
+  return record
+}
+
+export function decodeQueueRecord(record: Buffer): { readonly number: number; readonly isPaused: boolean } {
+  return { number: record.readUInt32BE(0), isPaused: record.readUInt8(4) === 1 }
+}
+
 const FIXED_BYTES = 4 + 8 + 8
 
 export function encodeMessageRecord(
   queue: number,
-  { dueAt, expiresAt, id, generation }: Omit<MessageRecord, 'queue'>,
+  { dueAt, expiresAt, id, generation, placing }: Omit<MessageRecord, 'queue'>,
   blob: Uint8Array,
 ): Buffer {
-  const record = Buffer.allocUnsafe(FIXED_BYTES + bytesOfText(id) + bytesOfText(generation) + blob.length)
+  const record = Buffer.allocUnsafe(
+    FIXED_BYTES + bytesOfText(id) + bytesOfText(generation) + bytesOfPlacing(placing) + blob.length,
+  )
   record.writeUInt32BE(queue, 0)
   record.writeDoubleBE(dueAt, 4)
   record.writeDoubleBE(expiresAt, 12)
-  record.set(blob, writeText(record, writeText(record, FIXED_BYTES, id), generation))
+  const placingAt = writeText(record, writeText(record, FIXED_BYTES, id), generation)
+  record.set(blob, encodePlacing(record, placingAt, placing))
   return record
 }
 
 export function decodeMessageRecord(record: Buffer): MessageRecord {
   const fields = fieldsOf(record)
   const times = { queue: fields.u32(), dueAt: fields.num(), expiresAt: fields.num() }
-  return { ...times, id: fields.str(), generation: fields.str() }
+  return { ...times, id: fields.str(), generation: fields.str(), placing: readPlacing(fields) }
 }
 
 export function blobOfMessage(record: Buffer): Buffer {
@@ -55,6 +77,7 @@ export function blobOfMessage(record: Buffer): Buffer {
   skipToId(fields)
   fields.str()
   fields.str()
+  readPlacing(fields)
   return fields.rest()
 }
 

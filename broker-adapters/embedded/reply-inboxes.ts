@@ -2,7 +2,7 @@ import type { Inbox } from '../adapter.ts'
 import { BrokerError } from '../../protocol/errors.ts'
 import type { Reply } from '../../protocol/message.ts'
 import type { Ask } from './ask.ts'
-import { readReply } from './envelope.ts'
+import { readReplyBytes } from './envelope.ts'
 import type { Link } from './link.ts'
 import type { Standing, StandingSet } from './standing.ts'
 import { OP, type FrameReader, type FrameWriter } from './wire.ts'
@@ -72,7 +72,7 @@ export function createReplyInboxes(options: {
     onReplied(fields) {
       const inbox = opened.get(fields.u32())
       const sequence = fields.num()
-      const reply = readReply(fields.str(), fields)
+      const reply = readReplyBytes(fields.str(), fields)
       if (inbox === undefined) return
       const done = (): void => {
         taken.push(sequence)

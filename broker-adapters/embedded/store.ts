@@ -1,7 +1,7 @@
 import type { Database, RootDatabase } from 'lmdb'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { BrokerError, messageOf } from '../../protocol/errors.ts'
-import { newerFormat } from './directory.ts'
+import { checkFormat } from './directory.ts'
 import { FORMAT } from './election.ts'
 import type { ExitGate } from './exit-gate.ts'
 import { passFaultPoint } from './fault-points.ts'
@@ -9,9 +9,9 @@ import { passFaultPoint } from './fault-points.ts'
 type Lmdb = typeof import('lmdb')
 
 /** Tables by sequence number; a number is used once over all of them. */
-export type Table = 'messages' | 'letters' | 'replies'
-/** Tables by name: queue → number, inbox → lease. */
-export type NamedTable = 'queues' | 'inboxes'
+export type Table = 'messages' | 'letters' | 'replies' | 'mailboxes'
+/** Tables by name: queue → its record, inbox → lease, counter → the last number that may be in use. */
+export type NamedTable = 'queues' | 'inboxes' | 'counters'
 
 export interface Write {
   readonly table: Table | NamedTable
@@ -64,7 +64,7 @@ export async function snapshotStore(lmdb: Lmdb, from: string, to: string): Promi
 /** Reads everything, read-only. A damaged store ends the process by a signal, past any `try`. */
 export async function scanStore(lmdb: Lmdb, path: string): Promise<void> {
   const root = lmdb.open<Buffer, Buffer>({ path, readOnly: true, encoding: 'binary', maxDbs: MAX_DBS })
-  for (const name of ['meta', 'messages', 'letters', 'replies', 'queues', 'inboxes']) {
+  for (const name of ['meta', 'messages', 'letters', 'replies', 'mailboxes', 'queues', 'inboxes', 'counters']) {
     const table = root.openDB<Buffer, Buffer>(name, { encoding: 'binary', keyEncoding: 'binary' })
     // A store that was never used lacks some.
     if (table === undefined) continue
@@ -102,10 +102,12 @@ export function openStore(
     messages: root.openDB('messages', { encoding: 'binary', keyEncoding: 'binary' }),
     letters: root.openDB('letters', { encoding: 'binary', keyEncoding: 'binary' }),
     replies: root.openDB('replies', { encoding: 'binary', keyEncoding: 'binary' }),
+    mailboxes: root.openDB('mailboxes', { encoding: 'binary', keyEncoding: 'binary' }),
   }
   const byName: Record<NamedTable, Database<Buffer, string>> = {
     queues: root.openDB('queues', { encoding: 'binary' }),
     inboxes: root.openDB('inboxes', { encoding: 'binary' }),
+    counters: root.openDB('counters', { encoding: 'binary' }),
   }
   passFaultPoint('store opened')
   claim({ root, meta, path }, epoch)
@@ -183,9 +185,9 @@ function claim(
   epoch: number,
 ): void {
   const isOurs = root.transactionSync(() => {
-    const format = Number(meta.get(FORMAT_KEY)?.toString() ?? FORMAT)
-    if (format > FORMAT) throw newerFormat(path, format)
     const latest = meta.getEntry(EPOCH_KEY)?.version ?? 0
+    // The first format did not name itself.
+    checkFormat(path, latest === 0 ? FORMAT : Number(meta.get(FORMAT_KEY)?.toString() ?? 1))
     if (latest >= epoch) return false
     void meta.put(FORMAT_KEY, Buffer.from(String(FORMAT)), epoch)
     void meta.put(EPOCH_KEY, Buffer.from(String(epoch)), epoch)

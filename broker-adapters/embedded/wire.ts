@@ -9,7 +9,8 @@ import { isLongSize, maxBytesOfText, writeSize, writeText } from './text.ts'
  *     bytes   = u32 bytes · bytes
  *
  * The fields of each op stand beside it. `seq` ties an answer to its request; `tag` = num message · u32 grant, which
- * together name one hand-over. A `blob` is `bytes` that hold an envelope of envelope.ts, opaque to the hub.
+ * together name one hand-over. A `blob` is `bytes` that hold an envelope of envelope.ts, opaque to the hub; a `placing` is
+ * one of placing.ts.
  */
 export const OP = {
   /** Both ways, no fields: shows that one lives. Every PING is answered by a PONG. */
@@ -27,7 +28,7 @@ export const OP = {
   BYE: 7,
   /** u32 seq · str queue → empty. */
   DECLARE: 10,
-  /** u32 seq · str queue · u32 n · n × (str id · str generation · num delayMs · num expiresInMs · bytes blob) → n × u8 status · str reason. */
+  /** u32 seq · str queue · u32 n · n × (str id · str generation · num delayMs · num expiresInMs · placing · bytes blob) → n × u8 status · str reason. */
   PUBLISH: 11,
   /** u32 seq · u32 subscription · str queue · u32 prefetch · u8 paused · u32 n · n × tag → n × u8 kept. */
   CONSUME: 12,
@@ -35,7 +36,7 @@ export const OP = {
   FLOW: 13,
   /** No fields: every subscription is in place; what was not resumed goes back. */
   RESUMED: 14,
-  /** u32 subscription · tag · bytes record of records.ts; grant 1 is the first hand-over ever. */
+  /** u32 subscription · tag · bytes record of records.ts · [num fence, with a key]; grant 1 is the first hand-over ever. */
   DELIVER: 15,
   /** u32 n · n × tag; an ACK also of what a reply has settled: only then another is handed out for it. */
   ACK: 16,
@@ -48,12 +49,21 @@ export const OP = {
   OPEN_INBOX: 20,
   /** u32 seq · str address → empty. */
   CLOSE_INBOX: 21,
-  /** u32 seq · str address · u32 n · n × (str correlationId · u8 final · bytes blob) → n × u8 status. */
+  /** u32 seq · str address · u32 n · n × (str correlationId · u8 kind · bytes blob) → n × u8 status. */
   REPLY: 22,
   /** u32 inbox · num reply · str correlationId · bytes blob. */
   REPLIED: 23,
   /** u32 n · n × num reply. */
   TAKEN: 24,
+  /**
+   * u32 seq · u32 reader · str name · str maker · num createForMs (-1: never) · u8 isReading (it comes back) →
+   * u8 isFound · num keepMs (-1: there is none), after the outcome.
+   */
+  OPEN_MAILBOX: 25,
+  /** u32 reader. */
+  CLOSE_MAILBOX: 26,
+  /** u32 reader · str correlationId · bytes blob. */
+  MAILED: 27,
   /** u32 seq · str queue · str id → u8. */
   REMOVE: 30,
   /** u32 seq · str queue · str id · str code · str reason · u32 attempts · bytes blob → empty. */
@@ -74,6 +84,10 @@ export const OP = {
   PURGE_LETTERS: 38,
   /** u32 seq · u32 subscription · str queue → u32: 1 if something waits that it should have got. Answered in order, behind what was handed out before. */
   STARVED: 39,
+  /** u32 seq · str queue · u8 keyed · u8 priority · str JSON of LetterFilter → u32. */
+  REPLAY_LETTERS: 40,
+  /** u32 seq · str queue · u8 paused → empty. */
+  SET_PAUSED: 41,
 } as const
 
 /** The statuses of a PUBLISH answer, by number. */

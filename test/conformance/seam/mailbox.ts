@@ -102,8 +102,9 @@ claim(
   async (t) => {
     const adapter = await t.adapter()
     const id = newCallId()
-    const { address, close } = await open(adapter, id, 300)
-    await close()
+    const opened = await open(adapter, id, 300)
+    const { address } = opened
+    await opened.close()
     await expect.poll(async () => (await open(adapter, id)).isFound, { timeout: 10_000 }).toBe(false)
     expect(await adapter.reply(address, [replyOf(id)])).toEqual(['stored'])
     expect((await open(adapter, id)).got).toHaveLength(1)

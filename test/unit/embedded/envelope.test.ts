@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import {
   readMessage,
   readMessageBytes,
-  readReply,
+  readReplyBytes,
   writeMessage,
   writeReply,
 } from '../../../broker-adapters/embedded/envelope.ts'
@@ -59,7 +59,7 @@ test('a reply is read as it was written', () => {
   expect(
     through(
       (writer) => writeReply(writer, REPLY),
-      (fields) => readReply(REPLY.correlationId, fields),
+      (fields) => readReplyBytes(REPLY.correlationId, fields),
     ),
   ).toEqual(REPLY)
 })

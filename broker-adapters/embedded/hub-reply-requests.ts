@@ -1,0 +1,53 @@
+import type { HubConnection } from './hub-connection.ts'
+import type { Handlers } from './hub-handlers.ts'
+import type { HubInboxes, IncomingReply } from './hub-inboxes.ts'
+import type { HubMailboxes } from './hub-mailboxes.ts'
+import { OP, REPLY_KIND, type FrameReader } from './wire.ts'
+
+/** What processes ask about inboxes and mailboxes, and the replies that they send there. */
+export function replyHandlers({
+  inboxes,
+  mailboxes,
+}: {
+  readonly inboxes: HubInboxes
+  readonly mailboxes: HubMailboxes
+}): Handlers {
+  function openInbox(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    inboxes.open(connection, seq, { number: fields.u32(), address: fields.str(), leaseMs: fields.num() })
+  }
+  function openMailbox(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const names = { reader: fields.u32(), name: fields.str(), maker: fields.str() }
+    const createForMs = fields.num()
+    const isReading = fields.u8() === 1
+    mailboxes.open(connection, seq, {
+      ...names,
+      createForMs: createForMs < 0 ? undefined : createForMs,
+      isReading,
+    })
+  }
+  function reply(connection: HubConnection, fields: FrameReader): void {
+    const seq = fields.u32()
+    const address = fields.str()
+    const count = fields.u32()
+    const replies: IncomingReply[] = []
+    for (let index = 0; index < count; index++) {
+      replies.push({ correlationId: fields.str(), kind: REPLY_KIND[fields.u8()] ?? 'on the way', blob: fields.copy() })
+    }
+    if (!mailboxes.reply(connection, seq, address, replies)) inboxes.reply(connection, seq, address, replies)
+  }
+  function taken(connection: HubConnection, fields: FrameReader): void {
+    const count = fields.u32()
+    for (let index = 0; index < count; index++) inboxes.taken(connection, fields.num())
+  }
+
+  return [
+    [OP.OPEN_INBOX, openInbox],
+    [OP.CLOSE_INBOX, (connection, fields) => inboxes.close(connection, fields.u32(), fields.str())],
+    [OP.OPEN_MAILBOX, openMailbox],
+    [OP.CLOSE_MAILBOX, (connection, fields) => mailboxes.close(connection, fields.u32())],
+    [OP.REPLY, reply],
+    [OP.TAKEN, taken],
+  ]
+}
