@@ -12,6 +12,7 @@ const WITH_PROCESSES = [
   'test/unit/embedded/namespaces.test.ts',
   'test/unit/embedded/takeover.test.ts',
   'test/unit/embedded/reconnect.test.ts',
+  'test/unit/embedded/kept-over-hubs.test.ts',
   'test/unit/examples.test.ts',
 ]
 

@@ -23,6 +23,26 @@ export async function eventually<T>(
   }
 }
 
+/**
+ * Checks again and again until nothing is thrown, else throws what the last check threw. For conformance cases, which run side
+ * by side: there `expect.poll` does not know which of them calls it.
+ */
+export async function eventuallyPasses(
+  check: () => unknown,
+  { within = DEFAULT_WITHIN_MS }: Pick<EventuallyOptions, 'within'> = {},
+): Promise<void> {
+  const endsAt = performance.now() + within
+  for (;;) {
+    try {
+      await check()
+      return
+    } catch (error) {
+      if (performance.now() > endsAt) throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
+}
+
 export interface Gate {
   readonly opened: Promise<void>
   readonly isOpen: boolean

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import type { LetterFilter } from '../../../broker-adapters/adapter.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf, type StartedAdapter } from '../case-context.ts'
-import { allOf } from '../../support/eventually.ts'
+import { allOf, eventuallyPasses } from '../../support/eventually.ts'
 import { collectDeliveries, publishAll } from './collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('seam dead letters')
@@ -139,7 +139,7 @@ claim('a replayed letter is a new generation of the same message, and no duplica
   await got.came(3)
   expect(got.deliveries[2]?.message.headers['rt-replay']).toBe('2')
   got.deliveries[2]?.ack()
-  await expect.poll(() => adapter.stats(queue)).toMatchObject({ ready: 0, active: 0, dead: 0 })
+  await eventuallyPasses(async () => expect(await adapter.stats(queue)).toMatchObject({ ready: 0, active: 0, dead: 0 }))
 })
 
 claim('only what fits the filter is replayed; nothing fits: none', async (t) => {

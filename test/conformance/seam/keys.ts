@@ -1,6 +1,8 @@
 import { expect } from 'vitest'
+import type { Delivery } from '../../../broker-adapters/adapter.ts'
 import { HEADER } from '../../../protocol/headers.ts'
 import type { Message } from '../../../protocol/message.ts'
+import { eventuallyPasses } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
 import { collectDeliveries, publishAll } from './collect-deliveries.ts'
@@ -39,14 +41,10 @@ claim('a key is one at a time among all consumers', async (t) => {
   await publishAll(one, queue, messages)
   const order: string[] = []
   for (let step = 0; step < messages.length; step++) {
-    const [delivery, ...others] = await expect
-      .poll(() =>
-        consumers.flatMap(({ deliveries }) => deliveries).filter(({ message }) => !order.includes(message.id)),
-      )
-      .not.toHaveLength(0)
-      .then(() =>
-        consumers.flatMap(({ deliveries }) => deliveries).filter(({ message }) => !order.includes(message.id)),
-      )
+    const news = (): Delivery[] =>
+      consumers.flatMap(({ deliveries }) => deliveries).filter(({ message }) => !order.includes(message.id))
+    await eventuallyPasses(() => expect(news()).not.toHaveLength(0))
+    const [delivery, ...others] = news()
     expect(others).toEqual([])
     order.push(delivery?.message.id ?? '')
     delivery?.ack()
@@ -111,7 +109,9 @@ claim('removing or purging what waits for a retry frees its key', async (t) => {
   if (adapter.remove !== undefined) {
     await adapter.remove(queue, fourth.id)
     got.deliveries[2]?.ack()
-    await expect.poll(() => adapter.stats(queue)).toMatchObject({ ready: 0, active: 0, delayed: 0 })
+    await eventuallyPasses(async () =>
+      expect(await adapter.stats(queue)).toMatchObject({ ready: 0, active: 0, delayed: 0 }),
+    )
   }
   expect(got.ids).toEqual([first.id, second.id, third.id])
 })

@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import { HEADER } from '../../../protocol/headers.ts'
 import { newCallId } from '../../../protocol/ids.ts'
 import type { Reply } from '../../../protocol/message.ts'
+import { eventuallyPasses } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { replyOf, type StartedAdapter } from '../case-context.ts'
 
@@ -25,7 +26,7 @@ claim(
     expect(mine.isFound).toBe(false)
     expect(mine.address.startsWith(`${t.namespace}.`)).toBe(true)
     expect(await worker.reply(mine.address, [replyOf(id, { body: Uint8Array.of(1, 2) })])).toEqual(['stored'])
-    await expect.poll(mine.bodies).toEqual([['result', 1, 2]])
+    await eventuallyPasses(() => expect(mine.bodies()).toEqual([['result', 1, 2]]))
     for (const adapter of [later, later, caller]) {
       const again = await open(adapter, id)
       expect([again.isFound, ...again.bodies()]).toEqual([true, ['result', 1, 2]])
@@ -57,7 +58,7 @@ claim(
     const second = await open(other, id, 60_000)
     expect([first.isFound, second.isFound, second.address]).toEqual([false, true, first.address])
     await other.reply(first.address, [replyOf(id)])
-    await expect.poll(() => [first.got.length, second.got.length]).toEqual([1, 1])
+    await eventuallyPasses(() => expect([first.got.length, second.got.length]).toEqual([1, 1]))
   },
   NEEDS,
 )
@@ -75,10 +76,11 @@ claim(
     await adapter.reply(address, [replyOf(id, { body: Uint8Array.of(3), headers: { [HEADER.replay]: '1' } })])
     await adapter.reply(address, [error(4)])
     expect((await open(adapter, id)).bodies()).toEqual([['result', 3]])
-    await expect.poll(bodies).toEqual([
+    const both = [
       ['error', 1],
       ['result', 3],
-    ])
+    ]
+    await eventuallyPasses(() => expect(bodies()).toEqual(both))
   },
   NEEDS,
 )
@@ -90,7 +92,7 @@ claim(
     const id = newCallId()
     const { address, got } = await open(adapter, id, 60_000)
     await adapter.reply(address, [replyOf(id, { type: 'progress' }), replyOf(id)])
-    await expect.poll(() => got.map(({ type }) => type)).toEqual(['progress', 'result'])
+    await eventuallyPasses(() => expect(got.map(({ type }) => type)).toEqual(['progress', 'result']))
     const later = await open(adapter, id)
     expect(later.got.map(({ type }) => type)).toEqual(['result'])
   },
@@ -105,10 +107,10 @@ claim(
     const opened = await open(adapter, id, 300)
     const { address } = opened
     await opened.close()
-    await expect.poll(async () => (await open(adapter, id)).isFound, { timeout: 10_000 }).toBe(false)
+    await eventuallyPasses(async () => expect((await open(adapter, id)).isFound).toBe(false))
     expect(await adapter.reply(address, [replyOf(id)])).toEqual(['stored'])
     expect((await open(adapter, id)).got).toHaveLength(1)
-    await expect.poll(async () => (await open(adapter, id)).isFound, { timeout: 10_000 }).toBe(false)
+    await eventuallyPasses(async () => expect((await open(adapter, id)).isFound).toBe(false))
   },
   NEEDS,
 )
@@ -121,7 +123,7 @@ claim(
     const [left, stayed] = [await open(adapter, id, 60_000), await open(adapter, id)]
     await left.close()
     await adapter.reply(left.address, [replyOf(id)])
-    await expect.poll(() => stayed.got.length).toBe(1)
+    await eventuallyPasses(() => expect(stayed.got.length).toBe(1))
     expect(left.got).toEqual([])
   },
   NEEDS,

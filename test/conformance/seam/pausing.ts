@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { eventuallyPasses } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
 import { collectDeliveries, publishAll } from './collect-deliveries.ts'
@@ -18,10 +19,12 @@ claim('a paused queue takes messages and hands none out, whoever consumes and wh
   await publishAll(one, queue, [requestOf(), requestOf()])
   const after = await collectDeliveries(other, queue, { prefetch: 5 })
   before.deliveries[0]?.release()
-  await expect.poll(() => one.stats(queue)).toMatchObject({ ready: 3, active: 0, isPaused: true })
+  await eventuallyPasses(async () =>
+    expect(await one.stats(queue)).toMatchObject({ ready: 3, active: 0, isPaused: true }),
+  )
   expect([before.deliveries.length, after.deliveries.length]).toEqual([1, 0])
   await one.setPaused(queue, false)
-  await expect.poll(() => before.deliveries.length + after.deliveries.length).toBe(4)
+  await eventuallyPasses(() => expect(before.deliveries.length + after.deliveries.length).toBe(4))
   expect(await one.stats(queue)).toMatchObject({ ready: 0, active: 3, isPaused: false })
 })
 
@@ -37,7 +40,7 @@ claim('what runs while it is paused is settled as ever', async (t) => {
   toAck?.ack()
   await toRetry?.retry({ delayMs: 0, headers: {} })
   await toBury?.deadLetter({ code: 'HANDLER_FAILED', reason: 'no', attempts: 1 })
-  await expect.poll(() => adapter.stats(queue)).toMatchObject({ ready: 1, active: 0, dead: 1 })
+  await eventuallyPasses(async () => expect(await adapter.stats(queue)).toMatchObject({ ready: 1, active: 0, dead: 1 }))
   // A dead letter that is replayed waits with the others.
   expect(await adapter.deadLetters(queue).replay({})).toBe(1)
   expect(await adapter.stats(queue)).toMatchObject({ ready: 2, active: 0, dead: 0 })

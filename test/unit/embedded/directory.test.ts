@@ -107,6 +107,12 @@ test('a directory of another user is refused', async ({ skip }) => {
   expect(readdirSync(dir)).toEqual([])
 })
 
+test('what an older version wrote is refused, with what to do', async () => {
+  await fill(1)
+  pretendHub({ format: 1 })
+  await expect(start()).rejects.toEqual(refusal('older version'))
+})
+
 test('a path that is no directory is refused', async () => {
   writeFileSync(dir, '')
   await expect(start()).rejects.toEqual(refusal('cannot be used'))

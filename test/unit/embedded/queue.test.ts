@@ -74,7 +74,14 @@ test('what is published is handed out whole and in order, at most prefetch at a 
   const consumer = await collect(adapter, 2)
   const [first, second] = await consumer.take(2)
   expect(first?.message).toEqual(messageOf('m1'))
-  expect(await adapter.stats(QUEUE)).toEqual({ ready: 3, dead: 0, consumers: 1, delayed: 0, active: 2 })
+  expect(await adapter.stats(QUEUE)).toEqual({
+    ready: 3,
+    dead: 0,
+    consumers: 1,
+    delayed: 0,
+    active: 2,
+    isPaused: false,
+  })
   expect(consumer.arrived).toEqual([])
   first?.ack()
   second?.ack()

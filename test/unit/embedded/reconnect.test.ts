@@ -115,7 +115,7 @@ test('what is settled while there is no hub is settled at the next one', async (
   await expect.poll(() => consumed.map(({ message, handBacks }) => [message.id, handBacks])).toEqual([['release', 1]])
   await expect
     .poll(() => worker.adapter.stats(QUEUE))
-    .toEqual({ ready: 0, dead: 1, delayed: 1, active: 1, consumers: 1 })
+    .toEqual({ ready: 0, dead: 1, delayed: 1, active: 1, consumers: 1, isPaused: false })
 })
 
 test('what a dead worker held under a dead hub is handed out again at once, and counted', async () => {
