@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { monotonicMs } from '../protocol/clock.ts'
 import { BrokerError, CallError, ConfigError, messageOf, ReplytoError } from '../protocol/errors.ts'
 import { closeOnce, type Grace } from '../protocol/grace.ts'
+import { redactError } from '../protocol/redact.ts'
 import type { AdapterState, BrokerAdapter, Capabilities } from './adapter.ts'
 import type { BrokerCore, BrokerState, ConnectOptions } from './broker.ts'
+import { callListener } from './call-listener.ts'
 import { resolveConnectOptions } from './connect-options.ts'
 import { createLog } from './log.ts'
 import type { Target } from './target.ts'
@@ -143,13 +145,11 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
     for (const listener of listeners) tell(listener, next)
   }
 
-  /** A user's listener that throws must not end up in the broker's library. */
   function tell(listener: (state: BrokerState) => void, next: BrokerState): void {
-    try {
-      listener(next)
-    } catch (error) {
-      log.write('error', 'LISTENER', `a listener of the broker's state threw: ${messageOf(error)}`)
-    }
+    callListener(
+      () => listener(next),
+      (error) => log.write('error', 'LISTENER', `a listener of the broker's state threw: ${messageOf(error)}`),
+    )
   }
 
   /** Workers first: their handlers' nested calls still need the clients. */
@@ -204,7 +204,7 @@ const SHORT_ABSENCE_MS = 1_000
 /** What an adapter's `start` rejects with is final; an unexpected error is one too, with its cause. */
 function asRefusal(error: unknown, url: string): ReplytoError {
   if (error instanceof ReplytoError) return error
-  return new BrokerError('BROKER_REFUSED', `${url}: ${messageOf(error)}`, { cause: error })
+  return new BrokerError('BROKER_REFUSED', `${url}: ${messageOf(error)}`, { cause: redactError(error) })
 }
 
 interface Gate<T> {

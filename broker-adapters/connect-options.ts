@@ -1,6 +1,7 @@
 import { ConfigError } from '../protocol/errors.ts'
 import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
+import { describeValue } from '../protocol/redact.ts'
 import type { ConnectOptions } from './broker.ts'
 
 export interface ResolvedConnectOptions extends Required<Pick<ConnectOptions, 'log'>> {
@@ -52,5 +53,5 @@ export function checkedGraceMs(graceMs: number | undefined): number | undefined 
 
 function wholeNumber(name: string, value: unknown, min: number): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= MAX_MS) return value
-  throw new ConfigError(`${name} must be a whole number from ${min} to ${MAX_MS}; got ${String(value)}`)
+  throw new ConfigError(`${name} must be a whole number from ${min} to ${MAX_MS}; got ${describeValue(value)}`)
 }

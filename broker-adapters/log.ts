@@ -1,4 +1,7 @@
+import { messageOf } from '../protocol/errors.ts'
+import { redact } from '../protocol/redact.ts'
 import type { LogLine } from './broker.ts'
+import { callListener } from './call-listener.ts'
 
 export interface Log {
   write(level: LogLine['level'], code: string, message: string, about?: string): void
@@ -12,7 +15,8 @@ const MAX_KEYS = 1000
 
 /**
  * One line per (code, about) and minute; what comes in between is counted and said with the next line.
- * A listener that throws is a bug of its owner and must not end a call: it is replaced by stderr.
+ * No secret gets into it. A listener that throws or rejects is a bug of its owner and must not end a call: it is replaced by
+ * stderr.
  */
 export function createLog(listener: ((line: LogLine) => void) | undefined, now: () => number): Log {
   const held = new Map<string, { readonly level: LogLine['level']; readonly since: number; count: number }>()
@@ -30,7 +34,7 @@ export function createLog(listener: ((line: LogLine) => void) | undefined, now: 
       held.delete(key)
       held.set(key, { level, since: now(), count: 0 })
       if (held.size > MAX_KEYS) held.delete(held.keys().next().value ?? '')
-      emit({ level, code, message, count })
+      emit({ level, code, message: redact(message), count })
     },
     close() {
       for (const [key, { level, count }] of held) {
@@ -47,12 +51,13 @@ export function createLog(listener: ((line: LogLine) => void) | undefined, now: 
   }
 
   function emit(line: LogLine): void {
-    try {
-      sink(line)
-    } catch (error) {
-      process.stderr.write(`replyto: the log function threw: ${String(error)}\n`)
-      writeToStderr(line)
-    }
+    callListener(
+      () => sink(line),
+      (error) => {
+        process.stderr.write(`replyto: the log function threw: ${messageOf(error)}\n`)
+        writeToStderr(line)
+      },
+    )
   }
 }
 

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { ConfigError } from '../protocol/errors.ts'
+import { redactUrl } from '../protocol/redact.ts'
 import type { AdapterFactory, BrokerAdapter } from './adapter.ts'
 
 /** What `connect` was given, read: which adapter, and how people may see its address. */
@@ -21,7 +22,7 @@ export function readTarget(option: TargetOption): Target {
   if (option === undefined && fromEnvironment !== undefined) return readUrl(fromEnvironment, 'REPLYTO_URL: ')
   const target: unknown = option ?? 'file:./.replyto'
   if (typeof target === 'string') return readUrl(target)
-  if (isFactory(target)) return { url: target.url, load: async () => target.create() }
+  if (isFactory(target)) return { url: redactUrl(target.url), load: async () => target.create() }
   if (Array.isArray(target) && target.length === 1 && typeof target[0] === 'string') return readUrl(target[0])
   if (Array.isArray(target) && target.length > 1)
     throw new ConfigError('several nodes are given, but no broker of this version takes more than one: give one URL')
@@ -60,9 +61,7 @@ function readFile(url: string, rest: string): Target {
 
 function readMemory(name: string): Target {
   if (!/^[A-Za-z0-9._-]{0,64}$/.test(name))
-    throw new ConfigError(
-      `a memory broker's name has up to 64 letters, digits, '.', '_' or '-'; got ${JSON.stringify(name)}`,
-    )
+    throw new ConfigError(`a memory broker's name has up to 64 letters, digits, '.', '_' or '-'; got ${quoteUrl(name)}`)
   return {
     url: `memory:${name}`,
     load: async () => (await import('./memory/index.ts')).memory({ name }).create(),
@@ -80,12 +79,6 @@ function isFactory(target: unknown): target is AdapterFactory {
   )
 }
 
-/** A URL may hold a password: before its last '@', which may stand in the password too, or in its query. */
 function quoteUrl(url: string): string {
-  return JSON.stringify(
-    url
-      .replace(/^([a-z][a-z0-9+.-]*:\/\/|)[^]*@/i, '$1***@')
-      .replace(/\?[^]*/, '?***')
-      .slice(0, 200),
-  )
+  return JSON.stringify(redactUrl(url).slice(0, 200))
 }

@@ -6,6 +6,7 @@ import { isValidId } from '../protocol/ids.ts'
 import type { Middleware } from '../protocol/middleware.ts'
 import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
+import { describeValue } from '../protocol/redact.ts'
 import type { CallOptions, ClientOptions, SendOptions, StubOptions, Validate } from './types.ts'
 
 export const CLIENT_DEFAULTS = Object.freeze({
@@ -41,7 +42,7 @@ export function resolveClientOptions(options: ClientOptions & ConnectOptions): R
   if (problem !== undefined) throw new ConfigError(`the name of a client ${problem}`)
   const validate = options.validate ?? CLIENT_DEFAULTS.validate
   if (!['both', 'receiver', 'off'].includes(validate))
-    throw new ConfigError(`validate must be 'both', 'receiver' or 'off'; got ${validate}`)
+    throw new ConfigError(`validate must be 'both', 'receiver' or 'off'; got ${describeValue(validate)}`)
   const middleware = options.middleware ?? []
   if (!Array.isArray(middleware) || middleware.some((layer) => typeof layer !== 'function'))
     throw new ConfigError('middleware must be an array of functions (call, next) => Promise')
@@ -162,11 +163,11 @@ const MAX_MS = 2_147_483_647
 
 function optionalBoolean(name: string, value: unknown): boolean | undefined {
   if (value === undefined || typeof value === 'boolean') return value
-  throw new ConfigError(`${name} must be true or false; got ${String(value)}`)
+  throw new ConfigError(`${name} must be true or false; got ${describeValue(value)}`)
 }
 
 function optionalInteger(name: string, value: unknown, min: number, max: number = MAX_MS): number | undefined {
   if (value === undefined) return undefined
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value
-  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}; got ${String(value)}`)
+  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}; got ${describeValue(value)}`)
 }

@@ -1,6 +1,7 @@
 import { isErrorCode } from '../protocol/error-codes.ts'
 import { ConfigError } from '../protocol/errors.ts'
 import { majorOf, methodNameProblem, nameProblem } from '../protocol/queue-names.ts'
+import { describeValue } from '../protocol/redact.ts'
 import { factsOf, type MethodFacts } from './method.ts'
 import type { AnyMethod, Schema, Service } from './types.ts'
 
@@ -27,10 +28,10 @@ export function defineService<const Name extends string, Methods extends Record<
     throw new ConfigError(`service '${name}' must be defined by { methods: { … } }`)
   const version = definition.version ?? '1.0.0'
   if (majorOf(version) === undefined)
-    throw new ConfigError(`service '${name}': version must be like '1.4.2'; got ${JSON.stringify(version)}`)
+    throw new ConfigError(`service '${name}': version must be like '1.4.2'; got ${describeValue(version)}`)
   const encoding = definition.encoding ?? 'cbor'
   if (encoding !== 'cbor' && encoding !== 'json')
-    throw new ConfigError(`service '${name}': encoding must be 'cbor' or 'json'; got ${JSON.stringify(encoding)}`)
+    throw new ConfigError(`service '${name}': encoding must be 'cbor' or 'json'; got ${describeValue(encoding)}`)
   const methods = Object.entries(definition.methods)
   if (methods.length === 0) throw new ConfigError(`service '${name}' has no methods: give at least one`)
   for (const [method, value] of methods) checkMethod(`method '${name}.${method}'`, method, value)
@@ -84,7 +85,7 @@ const MAX_NUMBER = 2_147_483_647
 function checkNumber(what: string, value: unknown, min: number): void {
   if (value === undefined) return
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_NUMBER) return
-  throw new ConfigError(`${what} must be a whole number from ${min} to ${MAX_NUMBER}; got ${String(value)}`)
+  throw new ConfigError(`${what} must be a whole number from ${min} to ${MAX_NUMBER}; got ${describeValue(value)}`)
 }
 
 function checkSchema(what: string, schema: Schema | undefined): void {

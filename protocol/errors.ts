@@ -1,4 +1,5 @@
 import { ERROR_CODES, type CodeOf, type ErrorClass, type ErrorCode } from './error-codes.ts'
+import { redact } from './redact.ts'
 
 /**
  * Whether the call's work was done. 'no': no copy of the call entered a handler and none will. 'yes': a handler was entered
@@ -56,7 +57,7 @@ export abstract class ReplytoError extends Error implements CallFacts {
 
   constructor(brand: ErrorClass, code: string, text: string, retryable: boolean, details: ErrorDetails) {
     super(
-      `[${code}] ${text}${describeCall(details)}`,
+      `[${code}] ${redact(text)}${describeCall(details)}`,
       details.cause === undefined ? undefined : { cause: details.cause },
     )
     this['~replyto'] = brand
@@ -155,10 +156,10 @@ export function errorOf(code: ErrorCode, text: string, details: ErrorDetails): R
   }
 }
 
-/** The message of whatever was thrown, on one line and bounded, for logs and dead letters. */
+/** The message of whatever was thrown, on one line, bounded and without secrets, for logs and dead letters. */
 export function messageOf(thrown: unknown): string {
   const text = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : `threw ${safeString(thrown)}`
-  return text.replaceAll(/\s+/g, ' ').slice(0, 500)
+  return redact(text).replaceAll(/\s+/g, ' ').slice(0, 500)
 }
 
 function safeString(value: unknown): string {

@@ -1,4 +1,5 @@
 import type { QueueRef } from './message.ts'
+import { describeValue } from './redact.ts'
 
 const NAME = /^[a-z][a-z0-9-]{0,39}$/
 const METHOD = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/
@@ -57,5 +58,5 @@ export function helloTopic(queue: string): string {
 function quote(value: unknown): string {
   return typeof value === 'string'
     ? JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
-    : String(value)
+    : describeValue(value)
 }

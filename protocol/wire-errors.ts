@@ -9,6 +9,7 @@ import {
   type Issue,
   type ReplytoError,
 } from './errors.ts'
+import { redact } from './redact.ts'
 
 /**
  * The body of a reply of type `error`, in the caller's encoding:
@@ -67,7 +68,7 @@ export function errorFromWire(
 /** Schemas' issues as plain data: paths become strings and numbers. */
 export function plainIssues(issues: readonly Issue[]): Issue[] {
   return issues.slice(0, 50).map((issue) => ({
-    message: issue.message,
+    message: redact(issue.message),
     ...(issue.path === undefined ? {} : { path: issue.path.map(plainKey) }),
   }))
 }

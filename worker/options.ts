@@ -4,6 +4,7 @@ import { ConfigError } from '../protocol/errors.ts'
 import type { Middleware } from '../protocol/middleware.ts'
 import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
+import { describeValue } from '../protocol/redact.ts'
 import type { CreateWorkerOptions, ServeOptions } from './types.ts'
 
 export const WORKER_DEFAULTS = Object.freeze({
@@ -64,7 +65,7 @@ export function resolveWorkerOptions(options: CreateWorkerOptions): ResolvedWork
     wholeNumber('prefetch', options.prefetch, 1, 2 * MAX_CONCURRENCY) ?? concurrency * WORKER_DEFAULTS.prefetchPerSlot
   const validate = options.validate ?? WORKER_DEFAULTS.validate
   if (!['both', 'receiver', 'off'].includes(validate))
-    throw new ConfigError(`validate must be 'both', 'receiver' or 'off'; got ${JSON.stringify(validate)}`)
+    throw new ConfigError(`validate must be 'both', 'receiver' or 'off'; got ${describeValue(validate)}`)
   const middleware = options.middleware ?? []
   if (!Array.isArray(middleware) || middleware.some((layer) => typeof layer !== 'function'))
     throw new ConfigError('middleware must be an array of functions (call, next) => Promise')
@@ -113,5 +114,5 @@ function named(what: string, name: string): string {
 function wholeNumber(name: string, value: unknown, min: number, max: number): number | undefined {
   if (value === undefined) return undefined
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) return value
-  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}; got ${String(value)}`)
+  throw new ConfigError(`${name} must be a whole number from ${min} to ${max}; got ${describeValue(value)}`)
 }

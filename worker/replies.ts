@@ -1,6 +1,7 @@
 import { cborCodec } from '../protocol/codec-cbor.ts'
 import { codecFor, type Codec } from '../protocol/codec.ts'
 import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
+import { redact } from '../protocol/redact.ts'
 import type { Reply, ReplyType } from '../protocol/message.ts'
 import type { Executed } from '../protocol/errors.ts'
 import { isErrorCode, ERROR_CODES } from '../protocol/error-codes.ts'
@@ -33,7 +34,7 @@ export function errorReply(
   const codec = codecFor(call.message.contentType) ?? cborCodec
   const error: WireError = {
     code: failure.code,
-    message: failure.message.slice(0, 4000).toWellFormed(),
+    message: redact(failure.message).slice(0, 4000).toWellFormed(),
     executed,
     retryable: failure.retryable ?? (isErrorCode(failure.code) && ERROR_CODES[failure.code].retryable),
     attempts: Math.min(call.attempt, Number.MAX_SAFE_INTEGER),

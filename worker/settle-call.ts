@@ -1,5 +1,6 @@
 import type { DeadLetterReason, Delivery } from '../broker-adapters/adapter.ts'
 import { monotonicMs } from '../protocol/clock.ts'
+import { redact } from '../protocol/redact.ts'
 import { lastMoment } from './attempt.ts'
 import { describeThrown, nameOf, stackOf } from './failures.ts'
 import { isSettled, type HeldCall } from './held-calls.ts'
@@ -241,10 +242,10 @@ function deadlineOf({ deadline }: HeldCall, { now }: WorkerParts): number {
 
 function whyOf(call: HeldCall, outcome: Outcome): DeadLetterReason {
   const code = 'failure' in outcome ? outcome.failure.code : 'HANDLER_FAILED'
-  return { code, reason: appendHistory(call.history, call.attempt, detailOf(outcome)), attempts: call.attempt }
+  return { code, reason: redact(appendHistory(call.history, call.attempt, detailOf(outcome))), attempts: call.attempt }
 }
 
 function detailOf(outcome: Outcome): string {
   if (outcome.kind === 'threw') return outcome.detail
-  return 'failure' in outcome ? outcome.failure.message : outcome.kind
+  return 'failure' in outcome ? redact(outcome.failure.message) : outcome.kind
 }

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { ConfigError } from '../../protocol/errors.ts'
+import { describeValue } from '../../protocol/redact.ts'
 
 /** How the embedded broker is opened; only `dir` is needed. Every process that uses a directory names the same one. */
 export interface EmbeddedOptions {
@@ -66,7 +67,7 @@ const DURABILITIES = ['disk', 'process'] as const
 export function resolveEmbeddedOptions(raw: EmbeddedOptions): ResolvedEmbeddedOptions {
   if (typeof raw !== 'object' || raw === null) throw new ConfigError("embedded(options): give an object with 'dir'")
   if (typeof raw.dir !== 'string' || raw.dir === '' || raw.dir.includes('\0')) {
-    throw new ConfigError(`embedded: 'dir' must be the path of a directory, got ${show(raw.dir)}`)
+    throw new ConfigError(`embedded: 'dir' must be the path of a directory, got ${describeValue(raw.dir)}`)
   }
   return Object.freeze({
     dir: resolve(raw.dir),
@@ -87,7 +88,9 @@ function oneOf<Value extends string>(
 ): Value {
   if (value === undefined) return fallback
   if (allowed.includes(value)) return value
-  throw new ConfigError(`embedded: '${field}' must be ${allowed.map(show).join(' or ')}, got ${show(value)}`)
+  throw new ConfigError(
+    `embedded: '${field}' must be ${allowed.map(describeValue).join(' or ')}, got ${describeValue(value)}`,
+  )
 }
 
 function integer(
@@ -99,10 +102,6 @@ function integer(
   if (value === undefined) return fallback
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value
   throw new ConfigError(
-    `embedded: '${field}' must be a whole number from ${min} to ${max}, got ${show(value)}; leave it out for ${fallback}`,
+    `embedded: '${field}' must be a whole number from ${min} to ${max}, got ${describeValue(value)}; leave it out for ${fallback}`,
   )
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value)
 }

@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { BrokerError, messageOf } from '../../protocol/errors.ts'
 import { checkFormat } from './directory.ts'
 import { FORMAT } from './election.ts'
+import { redactError } from '../../protocol/redact.ts'
 import type { ExitGate } from './exit-gate.ts'
 import { passFaultPoint } from './fault-points.ts'
 
@@ -38,7 +39,9 @@ export async function loadLmdb(): Promise<Lmdb> {
   try {
     return await import('lmdb')
   } catch (error) {
-    throw new BrokerError('BROKER_REFUSED', 'the embedded broker needs the package lmdb: npm i lmdb', { cause: error })
+    throw new BrokerError('BROKER_REFUSED', 'the embedded broker needs the package lmdb: npm i lmdb', {
+      cause: redactError(error),
+    })
   }
 }
 

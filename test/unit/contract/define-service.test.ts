@@ -147,7 +147,7 @@ describe('a method cannot have', () => {
     ['timeoutMs 0', { timeoutMs: 0 }, `timeoutMs ${whole} 1 to 2147483647; got 0`],
     ['a part of a millisecond', { timeoutMs: 1.5 }, `timeoutMs ${whole} 1 to 2147483647; got 1.5`],
     ['endless time', { timeoutMs: Infinity }, `timeoutMs ${whole} 1 to 2147483647; got Infinity`],
-    ['time as text', { timeoutMs: '5s' }, `timeoutMs ${whole} 1 to 2147483647; got 5s`],
+    ['time as text', { timeoutMs: '5s' }, `timeoutMs ${whole} 1 to 2147483647; got "5s"`],
     ['more time than timers take', { timeoutMs: 2 ** 31 }, `timeoutMs ${whole} 1 to 2147483647; got 2147483648`],
     ['attemptTimeoutMs NaN', { attemptTimeoutMs: NaN }, `attemptTimeoutMs ${whole} 1 to 2147483647; got NaN`],
     ['no attempts', { retry: { attempts: 0 } }, `retry.attempts ${whole} 1 to 2147483647; got 0`],

@@ -1,0 +1,16 @@
+/**
+ * Calls a function of the user that nobody waits for. What it throws, or what its promise rejects with, goes to `onError`:
+ * neither may end up in a broker's library, nor as an unhandled rejection.
+ */
+export function callListener(call: () => unknown, onError: (error: unknown) => void): void {
+  try {
+    const result = call()
+    if (isThenable(result)) result.then(undefined, onError)
+  } catch (error) {
+    onError(error)
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
