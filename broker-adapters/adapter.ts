@@ -153,7 +153,7 @@ export interface BrokerAdapter {
    * `prefetch`: at most so many unsettled deliveries are held by this subscription. Messages with `rt-key` in a queue that
    * is `keyed`: one of a key is out at a time, in the order in which they were stored; what comes back is first again, and nothing
    * of its key passes one that waits for its retry.
-   * In a queue with `priority` what is `rt-priority: high` goes before the rest.
+   * In a queue with `priority` what is `rt-priority: high` goes before the rest, but not before an older one of its key.
    */
   consume(
     queue: QueueRef,

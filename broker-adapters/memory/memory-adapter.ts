@@ -24,6 +24,7 @@ import {
   mailboxAddress,
   MAX_KEEP_MS,
   parseMailbox,
+  readMailbox,
   type MemoryInbox,
 } from './memory-inbox.ts'
 import { memoryLetters } from './memory-letters.ts'
@@ -144,11 +145,11 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       if (!isFound && createForMs === undefined) return { address: '', isFound, close: async () => {} }
       const mailbox = broker.mailboxes.get(name) ?? keepMailbox(broker, name, createForMs ?? 0)
       const reader = (reply: Reply): void => guarded(() => onReply(reply))
+      const stopReading = readMailbox(broker, name, reader)
       const leave = (): void => {
-        mailbox.readers.delete(reader)
+        stopReading()
         cleanups.delete(leave)
       }
-      mailbox.readers.add(reader)
       cleanups.add(leave)
       if (mailbox.outcome !== undefined) reader(mailbox.outcome)
       return {

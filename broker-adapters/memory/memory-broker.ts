@@ -1,6 +1,6 @@
 import type { DeadLetterReason, StoredDeadLetter } from '../adapter.ts'
 import { queueName } from '../../protocol/queue-names.ts'
-import type { Message, QueueRef } from '../../protocol/message.ts'
+import type { Message, QueueRef, Reply } from '../../protocol/message.ts'
 import type { MemoryInbox, MemoryMailbox } from './memory-inbox.ts'
 import { createReadyMessages, type ReadyMessages } from './ready-messages.ts'
 
@@ -9,6 +9,7 @@ export interface MemoryBroker {
   readonly queues: Map<string, MemoryQueue>
   readonly inboxes: Map<string, MemoryInbox>
   readonly mailboxes: Map<string, MemoryMailbox>
+  readonly mailboxReaders: Map<string, Set<(reply: Reply) => void>>
   readonly topics: Map<string, Set<(body: Uint8Array) => void>>
   inboxCount: number
   handOvers: number
@@ -32,6 +33,7 @@ export interface StoredMessage {
 
 export interface MemoryQueue {
   readonly name: string
+  readonly features: QueueRef['features']
   readonly ready: ReadyMessages
   isPaused: boolean
   readonly delayed: Map<string, { readonly stored: StoredMessage; readonly timer: NodeJS.Timeout }>
@@ -54,6 +56,7 @@ export function memoryBroker(name: string): MemoryBroker {
       queues: new Map(),
       inboxes: new Map(),
       mailboxes: new Map(),
+      mailboxReaders: new Map(),
       topics: new Map(),
       inboxCount: 0,
       handOvers: 0,
@@ -69,7 +72,8 @@ export function memoryQueue(broker: MemoryBroker, namespace: string, ref: QueueR
   if (queue === undefined) {
     queue = {
       name,
-      ready: createReadyMessages(),
+      features: ref.features,
+      ready: createReadyMessages(ref.features),
       isPaused: false,
       delayed: new Map(),
       held: new Set(),

@@ -29,7 +29,7 @@ export function holdDelivery(queue: MemoryQueue, { stored, fence, now, settled }
     message,
     redelivered: stored.wasHandedOut,
     handBacks,
-    fence: message.headers[HEADER.key] === undefined ? undefined : fence,
+    fence: queue.features.keyed && message.headers[HEADER.key] !== undefined ? fence : undefined,
     get isLost() {
       return isLost
     },

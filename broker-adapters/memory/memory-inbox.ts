@@ -5,14 +5,15 @@ import type { MemoryBroker } from './memory-broker.ts'
 export interface MemoryInbox {
   /** None while its lease outlives the connection of a process. */
   readonly readers: Set<(reply: Reply) => void>
-  /** Ends it; a mailbox's begins anew with each outcome. */
   leaseTimer: NodeJS.Timeout | undefined
 }
 
-/** Of one call: keeps its outcome. */
-export interface MemoryMailbox extends MemoryInbox {
+/** Of one call: keeps its outcome. Its readers are the broker's, as they outlive it. */
+export interface MemoryMailbox {
   readonly keepMs: number
   outcome: Reply | undefined
+  /** Ends it; begins anew with each outcome. */
+  leaseTimer: NodeJS.Timeout | undefined
 }
 
 /** Node's timers go no further. */
@@ -33,7 +34,6 @@ export function parseMailbox(address: string): { readonly name: string; readonly
 /** Makes it if it is missing; its lifetime begins anew. */
 export function keepMailbox(broker: MemoryBroker, name: string, keepMs: number): MemoryMailbox {
   const mailbox = broker.mailboxes.get(name) ?? {
-    readers: new Set(),
     leaseTimer: undefined,
     keepMs,
     outcome: undefined,
@@ -50,7 +50,7 @@ export function deliverReply(broker: MemoryBroker, address: string, reply: Reply
   if (box !== undefined) return deliverToMailbox(broker, box, reply)
   const inbox = broker.inboxes.get(address)
   if (inbox === undefined) return 'gone'
-  handOver(inbox, reply)
+  handOver(inbox.readers, reply)
   return 'stored'
 }
 
@@ -59,17 +59,26 @@ function deliverToMailbox(
   { name, keepMs }: NonNullable<ReturnType<typeof parseMailbox>>,
   reply: Reply,
 ): 'stored' {
-  let mailbox = broker.mailboxes.get(name)
   if (isFinalReply(reply.type)) {
-    mailbox = keepMailbox(broker, name, keepMs)
-    if (mailbox.outcome !== undefined && replayOf(mailbox.outcome.headers) >= replayOf(reply.headers)) return 'stored'
-    mailbox.outcome = reply
+    const kept = broker.mailboxes.get(name)?.outcome
+    if (kept !== undefined && replayOf(kept.headers) >= replayOf(reply.headers)) return 'stored'
+    keepMailbox(broker, name, keepMs).outcome = reply
   }
-  if (mailbox !== undefined) handOver(mailbox, reply)
+  handOver(broker.mailboxReaders.get(name) ?? [], reply)
   return 'stored'
 }
 
+/** Returns how it leaves. */
+export function readMailbox(broker: MemoryBroker, name: string, reader: (reply: Reply) => void): () => void {
+  const readers = broker.mailboxReaders.get(name) ?? new Set()
+  broker.mailboxReaders.set(name, readers.add(reader))
+  return () => {
+    readers.delete(reader)
+    if (readers.size === 0 && broker.mailboxReaders.get(name) === readers) broker.mailboxReaders.delete(name)
+  }
+}
+
 /** Each reader gets a copy, in a later turn. */
-function handOver({ readers }: MemoryInbox, reply: Reply): void {
+function handOver(readers: Iterable<(reply: Reply) => void>, reply: Reply): void {
   for (const reader of readers) setImmediate(reader, { ...reply, body: Uint8Array.from(reply.body) })
 }

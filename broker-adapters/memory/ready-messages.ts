@@ -1,9 +1,10 @@
 import { HEADER, isHighPriority } from '../../protocol/headers.ts'
+import type { QueueRef } from '../../protocol/message.ts'
 import type { StoredMessage } from './memory-broker.ts'
 
 /**
- * What waits in a queue, in the order in which it is handed out: 'high' first, and of a key one at a time. A key's turn
- * begins with `take` and ends with `endTurn`.
+ * What waits in a queue, in the order in which it is handed out: 'high' first, and of a key one at a time. The first one of a
+ * key has its turn, until `endTurn`.
  */
 export interface ReadyMessages {
   readonly size: number
@@ -12,7 +13,7 @@ export interface ReadyMessages {
   putBack(stored: StoredMessage): void
   /** `take` would give one. */
   hasNext(): boolean
-  /** The next one; its key has its turn from now on. */
+  /** The next one. */
   take(): StoredMessage | undefined
   /** The message is settled or gone: the next of its key may be taken. */
   endTurn(stored: StoredMessage): void
@@ -28,23 +29,19 @@ interface Turn {
   readonly waiting: StoredMessage[]
 }
 
-export function createReadyMessages(): ReadyMessages {
+export function createReadyMessages({ keyed, priority }: QueueRef['features']): ReadyMessages {
   let high: StoredMessage[] = []
   let normal: StoredMessage[] = []
   const turns = new Map<string, Turn>()
 
-  function take(): StoredMessage | undefined {
-    for (;;) {
-      const stored = high.shift() ?? normal.shift()
-      if (stored === undefined || mayBegin(stored)) return stored
-    }
+  function keyOf({ message }: StoredMessage): string | undefined {
+    return keyed ? message.headers[HEADER.key] : undefined
   }
-  function isFree(stored: StoredMessage): boolean {
-    const turn = turns.get(keyOf(stored) ?? '')
-    return keyOf(stored) === undefined || turn === undefined || turn.holder === stored
+  function lineOf({ message }: StoredMessage): StoredMessage[] {
+    return priority && isHighPriority(message.headers) ? high : normal
   }
-  /** False: it waits behind the one of its key that is out. */
-  function mayBegin(stored: StoredMessage): boolean {
+  /** False: it waits behind the one of its key that is before it. */
+  function beginTurn(stored: StoredMessage): boolean {
     const key = keyOf(stored)
     if (key === undefined) return true
     const turn = turns.get(key)
@@ -60,7 +57,7 @@ export function createReadyMessages(): ReadyMessages {
     if (next === undefined) turns.delete(key)
     else {
       turn.holder = next
-      normal.unshift(next)
+      lineOf(next).unshift(next)
     }
   }
 
@@ -75,15 +72,13 @@ export function createReadyMessages(): ReadyMessages {
       return countAll()
     },
     add(stored) {
-      if (isHighPriority(stored.message.headers)) high.push(stored)
-      else normal.push(stored)
+      if (beginTurn(stored)) lineOf(stored).push(stored)
     },
     putBack(stored) {
-      if (isHighPriority(stored.message.headers)) high.unshift(stored)
-      else normal.unshift(stored)
+      lineOf(stored).unshift(stored)
     },
-    hasNext: () => [...high, ...normal].some(isFree),
-    take,
+    hasNext: () => high.length + normal.length > 0,
+    take: () => high.shift() ?? normal.shift(),
     endTurn,
     passTurn(from, to) {
       const turn = turns.get(keyOf(from) ?? '')
@@ -110,8 +105,4 @@ export function createReadyMessages(): ReadyMessages {
       return count
     },
   }
-}
-
-function keyOf({ message }: StoredMessage): string | undefined {
-  return message.headers[HEADER.key]
 }

@@ -115,3 +115,40 @@ claim('removing or purging what waits for a retry frees its key', async (t) => {
   }
   expect(got.ids).toEqual([first.id, second.id, third.id])
 })
+
+claim('where the queue is not keyed, a key means nothing', async (t) => {
+  const adapter = await t.adapter()
+  const plain = queueRef()
+  await adapter.declare(plain)
+  const messages = [ofKey('a'), ofKey('a')]
+  await publishAll(adapter, plain, messages)
+  const got = await collectDeliveries(adapter, plain, { prefetch: 5 })
+  await got.came(2)
+  expect(got.ids).toEqual(messages.map(({ id }) => id))
+  expect(got.deliveries.map(({ fence }) => fence)).toEqual([undefined, undefined])
+})
+
+claim('the order of a key goes before priority', async (t) => {
+  const adapter = await t.adapter()
+  const both = queueRef({ features: { keyed: true, priority: true, frames: false } })
+  await adapter.declare(both)
+  const high = (key: string): Message => requestOf({ headers: { [HEADER.key]: key, [HEADER.priority]: 'high' } })
+  const [a1, a2, b1, b2] = [ofKey('a'), high('a'), ofKey('b'), high('c')]
+  await publishAll(adapter, both, [a1, a2, b1, b2])
+  const got = await collectDeliveries(adapter, both, { prefetch: 1 })
+  for (let count = 1; count <= 4; count++) {
+    await got.came(count)
+    got.deliveries[count - 1]?.ack()
+  }
+  expect(got.ids[0]).toBe(b2.id)
+  expect(got.ids.indexOf(a1.id)).toBeLessThan(got.ids.indexOf(a2.id))
+})
+
+claim('a consumer is not starved by what waits for its key', async (t) => {
+  const adapter = await t.adapter()
+  await adapter.declare(queue)
+  await publishAll(adapter, queue, [ofKey('a'), ofKey('a')])
+  const got = await collectDeliveries(adapter, queue, { prefetch: 5 })
+  await got.came(1)
+  expect(await got.subscription.isStarved()).toBe(false)
+})

@@ -116,6 +116,22 @@ claim(
 )
 
 claim(
+  'a reader outlives its mailbox: it gets the outcome that makes it anew',
+  async (t) => {
+    const adapter = await t.adapter()
+    const id = newCallId()
+    const { address, got } = await open(adapter, id, 300)
+    await eventuallyPasses(async () => expect((await open(adapter, id)).isFound).toBe(false))
+    await adapter.reply(address, [replyOf(id)])
+    await eventuallyPasses(() => expect(got).toHaveLength(1))
+    await adapter.reply(address, [replyOf(id)])
+    expect((await open(adapter, id)).got).toHaveLength(1)
+    expect(got).toHaveLength(1)
+  },
+  NEEDS,
+)
+
+claim(
   'a reader that has closed it hears nothing more',
   async (t) => {
     const adapter = await t.adapter()

@@ -23,6 +23,7 @@ claim('a paused queue takes messages and hands none out, whoever consumes and wh
     expect(await one.stats(queue)).toMatchObject({ ready: 3, active: 0, isPaused: true }),
   )
   expect([before.deliveries.length, after.deliveries.length]).toEqual([1, 0])
+  expect(await after.subscription.isStarved()).toBe(false)
   await one.setPaused(queue, false)
   await eventuallyPasses(() => expect(before.deliveries.length + after.deliveries.length).toBe(4))
   expect(await one.stats(queue)).toMatchObject({ ready: 0, active: 3, isPaused: false })
