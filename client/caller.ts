@@ -10,11 +10,17 @@ import { runMiddleware, type MiddlewareCall } from '../protocol/middleware.ts'
 import { describeIssues, plainIssues } from '../protocol/wire-errors.ts'
 import { createCallState, detailsOf, failed, type CallState, type CallTarget, type Settled } from './call-state.ts'
 import type { Cancels } from './cancels.ts'
-import { checkCallOptions, CLIENT_DEFAULTS, type ResolvedClientOptions, type ResolvedStubOptions } from './options.ts'
+import {
+  checkCallOptions,
+  CLIENT_DEFAULTS,
+  type RequestOptions,
+  type ResolvedClientOptions,
+  type ResolvedStubOptions,
+} from './options.ts'
 import type { PendingCalls } from './pending-calls.ts'
 import type { Publisher } from './publisher.ts'
 import { linkSignal } from './signal-links.ts'
-import type { CallOptions, SendOptions } from './types.ts'
+import type { SendOptions } from './types.ts'
 
 /** A method of a stub: what does not change from call to call. */
 export interface StubMethod extends CallTarget {
@@ -27,7 +33,7 @@ export interface StubMethod extends CallTarget {
 export interface CallRequest {
   readonly kind: 'call' | 'send'
   readonly input: unknown
-  readonly options: CallOptions & SendOptions
+  readonly options: RequestOptions
   readonly onSettled: (end: Settled) => void
   readonly onProgress?: ((value: unknown) => void) | undefined
 }
@@ -120,7 +126,7 @@ export function createCaller({
 
   function assertCanCall(state: CallState, method: StubMethod, { kind, options }: CallRequest): void {
     const scope = kind === 'call' ? callScope.getStore() : undefined
-    checkCallOptions(kind, options, method.stub)
+    checkCallOptions(kind, options, method)
     const refused = refusal(state)
     if (refused !== undefined) throw refused
     if ((scope?.depth ?? 0) > MAX_CALL_DEPTH)
@@ -160,8 +166,7 @@ export function createCaller({
   function runThroughMiddleware(state: CallState, method: StubMethod, request: CallRequest): void {
     const { input, options, onProgress, kind } = request
     const headers = { ...method.stub.headers, ...options.headers }
-    const delayMs = kind === 'send' ? options.delayMs : undefined
-    if (client.middleware.length === 0) return publisher.publish(state, method, { input, headers, delayMs, onProgress })
+    if (client.middleware.length === 0) return publisher.publish(state, method, { input, headers, options, onProgress })
 
     const call: MiddlewareCall = {
       side: 'client',
@@ -185,7 +190,7 @@ export function createCaller({
         publisher.publish(state, method, {
           input: call.input,
           headers: Object.fromEntries(call.headers),
-          delayMs,
+          options,
           onProgress,
         })
       })

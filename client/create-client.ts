@@ -83,7 +83,7 @@ export function createClient(
     service(service, stubOptions = {}) {
       assertService(service)
       const cancel = (state: CallState, reason: string): void => cancels.cancel(state, { reason })
-      return createStub(service, { core, caller, cancel, options: resolveStubOptions(stubOptions) })
+      return createStub(service, { core, caller, cancel, options: resolveStubOptions(stubOptions, service) })
     },
     queue(service, queueOptions = {}) {
       assertService(service)

@@ -1,17 +1,25 @@
-import { refuseId, resolveInFlight } from './options.ts'
-import type { Call, CallOptions, LibraryError, MapOptions, MapRun, Outcome, Receipt, SendOptions } from './types.ts'
+import { refuseId, resolveInFlight, type RequestOptions } from './options.ts'
+import { ConfigError } from '../protocol/errors.ts'
+import type { Call, LibraryError, MapRun, Outcome, Receipt } from './types.ts'
 
-export type BulkOptions<Options> = Options & { readonly inFlight?: number | undefined }
+/** One object for all; the key of a keyed method is drawn from each input. */
+export interface BulkOptions extends Omit<RequestOptions, 'key'> {
+  readonly inFlight?: number | undefined
+  readonly key?: ((input: never) => string) | undefined
+}
+export interface MapOptions extends BulkOptions {
+  readonly ordered?: boolean | undefined
+}
 
 type Inputs = Iterable<unknown> | AsyncIterable<unknown>
 type Item = { readonly index: number; readonly input: unknown } & Outcome<unknown>
-type Start = (input: unknown, options: CallOptions) => Call<unknown>
+type Start = (input: unknown, options: RequestOptions) => Call<unknown>
 
 /**
  * Calls for many inputs with at most `inFlight` under way or unread. Each item has its own outcome; the run itself fails
  * only if the inputs do. Leaving the loop, or a failure of the inputs, cancels what is under way.
  */
-export function mapCalls(inputs: Inputs, options: BulkOptions<MapOptions>, start: Start): MapRun<unknown, unknown> {
+export function mapCalls(inputs: Inputs, options: MapOptions, start: Start): MapRun<unknown, unknown> {
   return {
     [Symbol.asyncIterator]: () => runCalls(inputs, options, start),
     async values() {
@@ -27,10 +35,11 @@ export function mapCalls(inputs: Inputs, options: BulkOptions<MapOptions>, start
 
 async function* runCalls(
   inputs: Inputs,
-  { inFlight, ordered = false, ...options }: BulkOptions<MapOptions>,
+  { inFlight, ordered = false, key, ...options }: MapOptions,
   start: Start,
 ): AsyncGenerator<Item> {
   const limit = resolveInFlight(inFlight)
+  const optionsFor = createOptionsFor(key, options)
   const source = openInputs(inputs)
   const calls = new Map<number, Call<unknown>>()
   const unread = new Map<number, Item>()
@@ -81,7 +90,7 @@ async function* runCalls(
   }
 
   function launch(index: number, input: unknown): void {
-    const call = start(input, options)
+    const call = start(input, optionsFor(input))
     calls.set(index, call)
     void call.outcome().then((outcome) => {
       calls.delete(index)
@@ -109,11 +118,12 @@ export interface SendManyResult {
 /** Sends many inputs with at most `inFlight` unconfirmed. Rejects only if the inputs do, after the rest has settled. */
 export async function sendMany(
   inputs: Inputs,
-  { inFlight, ...options }: BulkOptions<SendOptions>,
-  send: (input: unknown, options: SendOptions) => Promise<Receipt>,
+  { inFlight, key, ...options }: BulkOptions,
+  send: (input: unknown, options: RequestOptions) => Promise<Receipt>,
 ): Promise<SendManyResult> {
   const limit = resolveInFlight(inFlight)
   refuseId(options)
+  const optionsFor = createOptionsFor(key, options)
   const failed: { index: number; error: LibraryError }[] = []
   const change = createSignal()
   let stored = 0
@@ -122,23 +132,35 @@ export async function sendMany(
   try {
     for await (const input of inputs) {
       while (running >= limit) await change.wait()
+      const own = optionsFor(input)
       running++
-      void sendOne(input, index++)
+      void sendOne(input, own, index++)
     }
   } finally {
     while (running > 0) await change.wait()
   }
   return { stored, failed: failed.toSorted((a, b) => a.index - b.index) }
 
-  async function sendOne(input: unknown, index: number): Promise<void> {
+  async function sendOne(input: unknown, own: RequestOptions, index: number): Promise<void> {
     try {
-      await send(input, options)
+      await send(input, own)
       stored++
     } catch (error) {
       failed.push({ index, error: error as LibraryError }) // a send rejects with nothing else, middleware's errors apart
     }
     running--
     change.raise()
+  }
+}
+
+/** The options of one input. What the user's function throws ends the run, as the inputs themselves can. */
+function createOptionsFor(key: unknown, options: RequestOptions): (input: unknown) => RequestOptions {
+  if (key === undefined) return () => options
+  if (typeof key !== 'function')
+    throw new ConfigError(`many calls take key: (input) => string, a function; got a ${typeof key}`)
+  return (input) => {
+    const drawn: unknown = Reflect.apply(key, undefined, [input])
+    return { ...options, key: drawn as string } // checked with the other options of the call
   }
 }
 

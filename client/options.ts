@@ -1,12 +1,15 @@
 import type { ConnectOptions } from '../broker-adapters/broker.ts'
 import { CONNECT_OPTIONS } from '../broker-adapters/connect-options.ts'
+import { factsOf } from '../contract/method.ts'
+import type { Service } from '../contract/types.ts'
 import { ConfigError } from '../protocol/errors.ts'
-import { userHeadersProblem } from '../protocol/headers.ts'
+import { keyProblem, userHeadersProblem } from '../protocol/headers.ts'
 import { isValidId } from '../protocol/ids.ts'
 import type { Middleware } from '../protocol/middleware.ts'
 import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
 import { describeValue } from '../protocol/redact.ts'
+import type { StubMethod } from './caller.ts'
 import type { CallOptions, ClientOptions, SendOptions, StubOptions, Validate } from './types.ts'
 
 export const CLIENT_DEFAULTS = Object.freeze({
@@ -70,10 +73,15 @@ export interface ResolvedStubOptions {
   readonly timeoutMs: number | undefined
   readonly failFast: boolean | undefined
   readonly headers: Readonly<Record<string, string>>
+  /** Of the methods that declare it. */
+  readonly priority: 'high' | 'normal' | undefined
 }
 
-export function resolveStubOptions(options: StubOptions): ResolvedStubOptions {
-  assertOptionNames('a stub', options, ['group', 'timeoutMs', 'failFast', 'headers'])
+export function resolveStubOptions(options: StubOptions, service: Service): ResolvedStubOptions {
+  assertOptionNames('a stub', options, ['group', 'timeoutMs', 'failFast', 'headers', 'priority'])
+  const hasPriority = Object.values(service.methods).some((method) => factsOf(method).priority === true)
+  if (options.priority !== undefined && !hasPriority)
+    throw new ConfigError(`no method of '${service.name}' declares priority: true, so a stub of it has none`)
   const group = resolveGroup(options)
   const headers = { ...plainHeaders(options.headers ?? {}) }
   assertHeaders('the stub', headers)
@@ -82,6 +90,7 @@ export function resolveStubOptions(options: StubOptions): ResolvedStubOptions {
     timeoutMs: optionalInteger('timeoutMs', options.timeoutMs, 1),
     failFast: optionalBoolean('failFast', options.failFast),
     headers,
+    priority: priorityOf(options.priority),
   }
 }
 
@@ -98,26 +107,49 @@ function resolveGroup({ group }: { readonly group?: string | undefined }): strin
   return group
 }
 
-const CALL_OPTIONS = ['timeoutMs', 'headers', 'signal', 'failFast'] as const
+/** What a call or send of any method may say. */
+export type RequestOptions = CallOptions & SendOptions & { readonly key?: string | undefined }
+
+const CALL_OPTIONS = ['timeoutMs', 'headers', 'signal', 'failFast', 'key', 'priority'] as const
 const SEND_OPTIONS = [...CALL_OPTIONS, 'delayMs', 'expiresMs', 'id'] as const
 
 /** For a call or send without any: nothing of it has to be checked. */
-export const NO_OPTIONS: CallOptions & SendOptions = Object.freeze({})
+export const NO_OPTIONS: RequestOptions = Object.freeze({})
 
 /** Options of a single call or send; what they ask wrongly rejects that call. */
-export function checkCallOptions(
-  kind: 'call' | 'send',
-  options: CallOptions & SendOptions,
-  { headers: stubHeaders }: ResolvedStubOptions,
-): void {
+export function checkCallOptions(kind: 'call' | 'send', options: RequestOptions, method: StubMethod): void {
+  if (method.facts.keyed === true) assertKey(method, options?.key)
   if (options === NO_OPTIONS) return
   assertOptionNames(`a ${kind}`, options, kind === 'call' ? CALL_OPTIONS : SEND_OPTIONS)
   optionalInteger('timeoutMs', options.timeoutMs, 1)
   optionalBoolean('failFast', options.failFast)
+  refuseUndeclared(method, options)
   if (kind === 'send') checkSendOptions(options)
   if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
     throw new ConfigError('signal must be an AbortSignal')
-  if (options.headers !== undefined) assertHeaders('the call', { ...stubHeaders, ...plainHeaders(options.headers) })
+  if (options.headers !== undefined)
+    assertHeaders('the call', { ...method.stub.headers, ...plainHeaders(options.headers) })
+}
+
+function assertKey({ service, method }: StubMethod, key: unknown): void {
+  if (key === undefined)
+    throw new ConfigError(
+      `method '${service}.${method}' is keyed: say { key: '…' }, calls of one key run in their order`,
+    )
+  const problem = keyProblem(key)
+  if (problem !== undefined) throw new ConfigError(`the key of a call of '${service}.${method}' ${problem}`)
+}
+
+function refuseUndeclared({ service, method, facts }: StubMethod, { key, priority }: RequestOptions): void {
+  if (key !== undefined && facts.keyed !== true)
+    throw new ConfigError(`method '${service}.${method}' is not keyed, so its calls have no key: declare keyed: true`)
+  if (priorityOf(priority) !== undefined && facts.priority !== true)
+    throw new ConfigError(`method '${service}.${method}' has no priority: declare priority: true in its contract`)
+}
+
+function priorityOf(priority: unknown): 'high' | 'normal' | undefined {
+  if (priority === undefined || priority === 'high' || priority === 'normal') return priority
+  throw new ConfigError(`priority must be 'high' or 'normal'; got ${String(priority)}`)
 }
 
 function checkSendOptions({ id, delayMs = 0, expiresMs }: SendOptions): void {

@@ -1,3 +1,4 @@
+import { HEADER } from '../protocol/headers.ts'
 import type { Message, QueueRef } from '../protocol/message.ts'
 import type { CallState } from './call-state.ts'
 
@@ -13,16 +14,20 @@ export interface OutboxEntry {
   unroutable: number
 }
 
-/** What waits to be published to one queue, in order. */
+/** What waits to be published to one queue, in order; of a key one at a time, from `push` until `remove`. */
 export interface Lane {
   readonly queue: QueueRef
+  /** What may leave now. */
   readonly waiting: ReadonlySet<OutboxEntry>
+  /** What waits, also behind another one of its key. */
+  all(): OutboxEntry[]
   queueIs: 'missing' | 'being declared' | 'declared'
   /** Publishes whose outcome is not known yet. */
   inFlight: number
   /** An outcome told to try again, and the time for that has not come. */
   isResting: boolean
   push(entry: OutboxEntry): void
+  /** It need not be published any more: the next of its key may. */
   remove(entry: OutboxEntry): void
   /** Among those that wait, where they were before. */
   putBack(entries: readonly OutboxEntry[]): void
@@ -36,6 +41,10 @@ const MAX_BATCH_BYTES = 1_048_576
 export function createLane(queue: QueueRef): Lane {
   /** A set keeps the order, and what gives up while the broker is away leaves it from the middle. */
   const waiting = new Set<OutboxEntry>()
+  /** A key that is here has one entry that waits to leave or is not confirmed; those behind it are in its set. */
+  const behind = new Map<string, Set<OutboxEntry>>()
+  const keyOf = ({ message }: OutboxEntry): string | undefined =>
+    queue.features.keyed ? message.headers[HEADER.key] : undefined
 
   return {
     queue,
@@ -43,8 +52,28 @@ export function createLane(queue: QueueRef): Lane {
     queueIs: 'missing',
     inFlight: 0,
     isResting: false,
-    push: (entry) => void waiting.add(entry),
-    remove: (entry) => void waiting.delete(entry),
+    all: () => [...waiting, ...[...behind.values()].flatMap((entries) => [...entries])],
+
+    push(entry) {
+      const key = keyOf(entry)
+      const others = key === undefined ? undefined : behind.get(key)
+      if (others !== undefined) return void others.add(entry)
+      if (key !== undefined) behind.set(key, new Set())
+      waiting.add(entry)
+    },
+
+    remove(entry) {
+      waiting.delete(entry)
+      const key = keyOf(entry)
+      const others = key === undefined ? undefined : behind.get(key)
+      if (key === undefined || others === undefined || others.delete(entry)) return
+      const [next] = others
+      if (next === undefined) behind.delete(key)
+      else {
+        others.delete(next)
+        waiting.add(next)
+      }
+    },
 
     putBack(entries) {
       const all = [...entries, ...waiting].toSorted((a, b) => a.order - b.order)

@@ -127,7 +127,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     } catch (error) {
       lane.queueIs = 'missing'
       if (error instanceof ReplytoError && error.code === 'BROKER_REFUSED')
-        for (const entry of lane.waiting) refuse(entry, refusalFor(entry.state, error))
+        for (const entry of lane.all()) refuse(entry, refusalFor(entry.state, error))
       else rest(lane)
       return false
     }
@@ -235,7 +235,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
 
   /** `failFast`: what has not left does not wait for the broker to come back. */
   function failWaiting(state: 'down' | 'blocked'): void {
-    for (const lane of lanes.values()) for (const entry of lane.waiting) failsFast(entry, { reason: `it is ${state}` })
+    for (const lane of lanes.values()) for (const entry of lane.all()) failsFast(entry, { reason: `it is ${state}` })
   }
 
   function refuse(entry: OutboxEntry, error: ReplytoError): false {
@@ -248,8 +248,10 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     if (entry === undefined || entry.isDropped) return
     entry.isDropped = true
     held--
-    laneOf(entry.state).remove(entry)
+    const lane = laneOf(entry.state)
+    lane.remove(entry)
     bytes -= entry.size
+    if (lane.queue.features.keyed) scheduleFlush() // the next of its key may leave
   }
 
   /** Without it a broker that is up and sends nothing would be asked in a loop that leaves no turn to others. */

@@ -7,7 +7,7 @@ import { HOST_ID } from '../protocol/host-id.ts'
 import { isFinalReply, type Reply } from '../protocol/message.ts'
 import type { StubMethod } from './caller.ts'
 import { cancelledEnd, detailsOf, failed, type CallState } from './call-state.ts'
-import type { ResolvedClientOptions } from './options.ts'
+import type { RequestOptions, ResolvedClientOptions } from './options.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutboxEntry } from './outbox-lane.ts'
 import type { QueueWatch } from './queue-watch.ts'
@@ -18,7 +18,7 @@ import type { ReplyInbox } from './reply-inbox.ts'
 export interface PublishRequest {
   readonly input: unknown
   readonly headers: Readonly<Record<string, string>>
-  readonly delayMs: number | undefined
+  readonly options: RequestOptions
   readonly onProgress: ((value: unknown) => void) | undefined
 }
 
@@ -35,7 +35,7 @@ export interface PublisherOptions {
   readonly watch: QueueWatch
 }
 
-export function createPublisher({ core, options, outbox, inbox, watch }: PublisherOptions): Publisher {
+export function createPublisher({ core, options: client, outbox, inbox, watch }: PublisherOptions): Publisher {
   const fixed = new WeakMap<StubMethod, Readonly<Record<string, string>>>()
   return { publish }
 
@@ -77,7 +77,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
   function toMessage(
     state: CallState,
     method: StubMethod,
-    { headers, delayMs, body }: Pick<PublishRequest, 'headers' | 'delayMs'> & { readonly body: Uint8Array },
+    { headers, options, body }: Pick<PublishRequest, 'headers' | 'options'> & { readonly body: Uint8Array },
   ): OutboxEntry['message'] {
     const isCall = state.kind === 'call'
     const depth = isCall ? (callScope.getStore()?.depth ?? 0) : 0
@@ -86,6 +86,9 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
     all[HEADER.sent] = String(Date.now())
     if (state.expiresAt !== undefined) all[HEADER.deadline] = String(state.expiresAt)
     if (depth > 0) all[HEADER.depth] = String(depth)
+    if (options.key !== undefined) all[HEADER.key] = options.key
+    if (method.facts.priority === true && (options.priority ?? method.stub.priority) === 'high')
+      all[HEADER.priority] = 'high'
     return {
       id: state.id,
       type: state.kind,
@@ -94,7 +97,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
       contentEncoding: undefined,
       headers: all,
       body,
-      delayMs: delayMs === 0 ? undefined : delayMs,
+      delayMs: options.delayMs === 0 ? undefined : options.delayMs,
       expiresInMs: undefined,
     }
   }
@@ -108,7 +111,7 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
         [HEADER.service]: method.service,
         [HEADER.method]: method.method,
         [HEADER.contractVersion]: method.version,
-        [HEADER.caller]: options.name,
+        [HEADER.caller]: client.name,
         [HEADER.host]: HOST_ID,
       }
       fixed.set(method, headers)
@@ -149,12 +152,12 @@ export function createPublisher({ core, options, outbox, inbox, watch }: Publish
     state.onStage?.()
     if (!isFinalReply(reply.type)) {
       const progress =
-        onProgress && reply.type === 'progress' ? readProgress(reply, { facts, validate: options.validate }) : undefined
+        onProgress && reply.type === 'progress' ? readProgress(reply, { facts, validate: client.validate }) : undefined
       if (progress !== undefined) onProgress?.(progress.value)
       return
     }
     state.onReply = undefined // a second answer is a late one
-    const end = readFinalReply(state, reply, { facts, validate: options.validate })
+    const end = readFinalReply(state, reply, { facts, validate: client.validate })
     if (state.cancelled !== undefined) return state.settle(cancelledEnd(state))
     if (end instanceof Promise) void end.then((settled) => state.answer(settled))
     else state.answer(end)

@@ -7,9 +7,9 @@ import { queueName } from '../protocol/queue-names.ts'
 import { startCall } from './call.ts'
 import type { CallState } from './call-state.ts'
 import type { Caller, StubMethod } from './caller.ts'
-import { mapCalls, sendMany, type BulkOptions } from './map.ts'
-import { NO_OPTIONS, type ResolvedStubOptions } from './options.ts'
-import type { Call, CallOptions, Receipt, SendOptions, Stub } from './types.ts'
+import { mapCalls, sendMany, type BulkOptions, type MapOptions } from './map.ts'
+import { NO_OPTIONS, type RequestOptions, type ResolvedStubOptions } from './options.ts'
+import type { Call, Receipt, Stub } from './types.ts'
 
 export interface StubMakerOptions {
   readonly core: BrokerCore
@@ -40,7 +40,7 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
     stub: options,
   }
 
-  const send = (input?: unknown, options: SendOptions = NO_OPTIONS): Promise<Receipt> =>
+  const send = (input?: unknown, options: RequestOptions = NO_OPTIONS): Promise<Receipt> =>
     new Promise((resolve, reject) => {
       const state = caller.make(method, {
         kind: 'send',
@@ -51,11 +51,11 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
     })
   const sending = {
     send,
-    sendMany: (inputs: Inputs, options: BulkOptions<SendOptions> = {}) => sendMany(inputs, options, send),
+    sendMany: (inputs: Inputs, options: BulkOptions = {}) => sendMany(inputs, options, send),
   }
   if (method.facts.kind === 'oneWay') return Object.freeze(sending)
 
-  const call = (input?: unknown, options: CallOptions = NO_OPTIONS): Promise<unknown> =>
+  const call = (input?: unknown, options: RequestOptions = NO_OPTIONS): Promise<unknown> =>
     new Promise((resolve, reject) => {
       caller.make(method, {
         kind: 'call',
@@ -64,7 +64,7 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
         onSettled: (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error)),
       })
     })
-  const start = (input?: unknown, options: CallOptions = {}): Call<unknown> =>
+  const start = (input?: unknown, options: RequestOptions = NO_OPTIONS): Call<unknown> =>
     startCall({
       start: (onSettled, onProgress) => caller.make(method, { kind: 'call', input, options, onSettled, onProgress }),
       cancel: maker.cancel,
@@ -72,8 +72,7 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
   return Object.freeze(
     Object.assign(call, sending, {
       start,
-      map: (inputs: Inputs, options: BulkOptions<CallOptions> & { readonly ordered?: boolean | undefined } = {}) =>
-        mapCalls(inputs, options, start),
+      map: (inputs: Inputs, options: MapOptions = {}) => mapCalls(inputs, options, start),
       isDeclaredError: (error: unknown): boolean =>
         error instanceof DeclaredError && Object.hasOwn(method.facts.errors ?? {}, error.code),
     }),

@@ -22,6 +22,8 @@ export type Outcome<Out, Fail = {}> =
   | { readonly status: 'error'; readonly error: LibraryError | DeclaredErrors<Fail> }
 
 interface MessageOptions {
+  /** 'high' runs before 'normal'. Only for a method that declares `priority`. @default 'normal' */
+  readonly priority?: 'high' | 'normal' | undefined
   /** Travel with the call; names do not begin with `rt-`; at most 8 KiB. Added to those of the stub. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Aborting it cancels the call. */
@@ -81,35 +83,43 @@ type Bulk<Options> = Options & {
   /** How many are under way at once. @default 256 */
   readonly inFlight?: number | undefined
 }
-type BulkArgs<In, Options> = [inputs: Inputs<In>, options?: Bulk<Options>]
-type Args<In, Options> = undefined extends In ? [input?: In, options?: Options] : [input: In, options?: Options]
+/** One option object for all, with the key drawn from each input; the run fails if that throws. */
+type BulkArgs<In, Options, Keyed> = [Keyed] extends [true]
+  ? [inputs: Inputs<In>, options: Bulk<Options> & { readonly key: (input: In) => string }]
+  : [inputs: Inputs<In>, options?: Bulk<Options>]
+/** A keyed method cannot be called without its key: 1 to 1,024 bytes of text. */
+type Args<In, Options, Keyed> = [Keyed] extends [true]
+  ? [input: In, options: Options & { readonly key: string }]
+  : undefined extends In
+    ? [input?: In, options?: Options]
+    : [input: In, options?: Options]
 
-export interface SendOnly<In> {
+export interface SendOnly<In, Keyed = false> {
   /** Resolves when the broker has stored it. */
-  send(...args: Args<In, SendOptions>): Promise<Receipt>
+  send(...args: Args<In, SendOptions, Keyed>): Promise<Receipt>
   /** Settles when each input is stored or refused; rejects only if `inputs` itself throws. */
-  sendMany(...args: BulkArgs<In, Omit<SendOptions, 'id'>>): Promise<{
+  sendMany(...args: BulkArgs<In, Omit<SendOptions, 'id'>, Keyed>): Promise<{
     readonly stored: number
     readonly failed: readonly { readonly index: number; readonly error: LibraryError }[]
   }>
 }
-export interface CallStub<In, Out, Fail = {}, Prog = never> extends SendOnly<In> {
-  (...args: Args<In, CallOptions>): Promise<Out>
-  start(...args: Args<In, CallOptions>): Call<Out, Fail, Prog>
-  map(...args: BulkArgs<In, MapOptions>): MapRun<In, Out, Fail>
+export interface CallStub<In, Out, Fail = {}, Prog = never, Keyed = false> extends SendOnly<In, Keyed> {
+  (...args: Args<In, CallOptions, Keyed>): Promise<Out>
+  start(...args: Args<In, CallOptions, Keyed>): Call<Out, Fail, Prog>
+  map(...args: BulkArgs<In, MapOptions, Keyed>): MapRun<In, Out, Fail>
   isDeclaredError(error: unknown): error is DeclaredErrors<Fail>
 }
 type StubOf<M extends AnyMethod> =
-  M extends CallMethod<infer In, infer Out, infer Fail, unknown, unknown, unknown, infer Prog>
-    ? CallStub<In, Out, Fail, Prog>
-    : M extends OneWayMethod<infer In, unknown>
-      ? SendOnly<In>
+  M extends CallMethod<infer In, infer Out, infer Fail, unknown, unknown, unknown, infer Prog, infer Keyed>
+    ? CallStub<In, Out, Fail, Prog, Keyed>
+    : M extends OneWayMethod<infer In, unknown, infer Keyed>
+      ? SendOnly<In, Keyed>
       : never
 /** A function per method of the contract. */
 export type Stub<S extends Service> = { readonly [M in keyof S['methods']]: StubOf<S['methods'][M]> }
 
 /** Defaults for every call through this stub. */
-export interface StubOptions extends Pick<CallOptions, 'timeoutMs' | 'failFast' | 'headers'> {
+export interface StubOptions extends Pick<CallOptions, 'timeoutMs' | 'failFast' | 'headers' | 'priority'> {
   /** Which workers: those of this group. @default 'default' */
   readonly group?: string | undefined
 }

@@ -64,7 +64,17 @@ function checkMethod(subject: string, name: string, value: unknown): void {
       )
     checkSchema(`${subject}: error ${code}`, schema)
   }
+  checkOrder(subject, facts)
   checkTimes(subject, facts)
+}
+
+function checkOrder(subject: string, { keyed, priority }: MethodFacts): void {
+  checkBoolean(`${subject}: keyed`, keyed)
+  checkBoolean(`${subject}: priority`, priority)
+  if (keyed === true && priority === true)
+    throw new ConfigError(
+      `${subject} is keyed and has priority: calls of a key run in their order, and a priority would let one overtake another; leave one out`,
+    )
 }
 
 function checkTimes(subject: string, facts: MethodFacts): void {
@@ -86,6 +96,11 @@ function checkNumber(what: string, value: unknown, min: number): void {
   if (value === undefined) return
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= MAX_NUMBER) return
   throw new ConfigError(`${what} must be a whole number from ${min} to ${MAX_NUMBER}; got ${describeValue(value)}`)
+}
+
+function checkBoolean(what: string, value: unknown): void {
+  if (value === undefined || typeof value === 'boolean') return
+  throw new ConfigError(`${what} must be true or false; got ${String(value)}`)
 }
 
 function checkSchema(what: string, schema: Schema | undefined): void {

@@ -21,6 +21,8 @@ export interface MethodDescription {
   readonly attemptTimeoutMs?: number
   readonly idempotent?: boolean
   readonly retry?: RetryOptions
+  readonly keyed?: boolean
+  readonly priority?: boolean
 }
 
 export interface SchemaDescription {
@@ -44,7 +46,8 @@ export function describeService(service: Service): ServiceDescription {
 }
 
 function describeMethod(facts: ReturnType<typeof factsOf>): MethodDescription {
-  const { kind, input, output, progress, errors, timeoutMs, attemptTimeoutMs, idempotent, retry } = facts
+  const { kind, input, output, progress, errors, timeoutMs, attemptTimeoutMs, idempotent, retry, keyed, priority } =
+    facts
   return {
     kind,
     ...(input && { input: describeSchema(input) }),
@@ -57,6 +60,8 @@ function describeMethod(facts: ReturnType<typeof factsOf>): MethodDescription {
     ...(attemptTimeoutMs !== undefined && { attemptTimeoutMs }),
     ...(idempotent !== undefined && { idempotent }),
     ...(retry && { retry: { ...retry } }),
+    ...(keyed !== undefined && { keyed }),
+    ...(priority !== undefined && { priority }),
   }
 }
 

@@ -17,6 +17,8 @@ export interface MethodFacts extends MethodTimes {
   readonly output?: Schema | undefined
   readonly errors?: ErrorSchemas | undefined
   readonly progress?: Schema | undefined
+  readonly keyed?: boolean | undefined
+  readonly priority?: boolean | undefined
 }
 
 /**
@@ -29,12 +31,13 @@ export function method<
   E extends ErrorSchemas = {},
   P extends Schema | undefined = undefined,
   const W extends boolean = false,
->(definition: MethodDefinition<I, O, E, P, W>): MethodOf<I, O, E, P, W> {
+  const K extends boolean = false,
+>(definition: MethodDefinition<I, O, E, P, W, K>): MethodOf<I, O, E, P, W, NoInfer<K>> {
   const { oneWay, ...rest } = definition
   const { errors, retry } = definition
   const own = { ...(errors && { errors: { ...errors } }), ...(retry && { retry: { ...retry } }) } // to be frozen, so copied
   const facts = { kind: oneWay ? 'oneWay' : 'call', ...rest, ...own }
-  return facts as unknown as MethodOf<I, O, E, P, W> // the type says of the facts what inference needs
+  return facts as unknown as MethodOf<I, O, E, P, W, NoInfer<K>> // the type says of the facts what inference needs
 }
 
 /** The run-time side of a method, whichever copy of the package made it. */

@@ -1,6 +1,7 @@
 import { ConfigError } from '../protocol/errors.ts'
 import type { QueueRef } from '../protocol/message.ts'
 import { majorOf } from '../protocol/queue-names.ts'
+import { factsOf } from './method.ts'
 import type { Service } from './types.ts'
 
 /** The queue of a service in a group. */
@@ -10,7 +11,17 @@ export function queueOf(service: Service, group: string): QueueRef {
     throw new ConfigError(
       `service '${service.name}' has the version ${JSON.stringify(service.version)}, which is not like '1.4.2'`,
     )
-  return { group, service: service.name, major, features: { keyed: false, priority: false, frames: false } }
+  const methods = Object.values(service.methods).map(factsOf)
+  return {
+    group,
+    service: service.name,
+    major,
+    features: {
+      keyed: methods.some(({ keyed }) => keyed === true),
+      priority: methods.some(({ priority }) => priority === true),
+      frames: false,
+    },
+  }
 }
 
 /** Refuses what is no contract, for callers without types and for contracts of a newer kind. */

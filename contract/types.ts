@@ -37,7 +37,7 @@ export type ErrorSchemas = { readonly [code: string]: Schema }
 type Reserved = { readonly [code in ErrorCode]?: 'this code belongs to replyto: choose another name' }
 
 /** One type parameter per field, so that TypeScript still checks for misspelt fields. */
-export interface MethodDefinition<I, O, E, P, W> extends MethodTimes {
+export interface MethodDefinition<I, O, E, P, W, K> extends MethodTimes {
   /** What the caller passes. Left out: nothing. */
   readonly input?: I | undefined
   /** What the handler returns. Left out: nothing. */
@@ -48,22 +48,46 @@ export interface MethodDefinition<I, O, E, P, W> extends MethodTimes {
   readonly progress?: P | undefined
   /** Only `send`: nobody waits for an outcome. */
   readonly oneWay?: ([O] extends [Schema] ? 'a oneWay method has no output' : W) | undefined
+  /** Calls carry a `key`; calls of one key run in order, one at a time. Part of the queue's topology. @default false */
+  readonly keyed?: K | undefined
+  /** Calls may say `priority: 'high'`. Part of the queue's topology. @default false */
+  readonly priority?:
+    ([K] extends [true] ? 'a keyed method keeps an order, which a priority breaks' : boolean) | undefined
 }
 
 /** In, Out: what the client passes and gets. Arg, Ret: what the handler gets and returns. They differ where a schema transforms. */
-export interface CallMethod<In, Out, Fail = {}, Arg = In, Ret = Out, FailArg = Fail, Prog = never> {
+export interface CallMethod<
+  In,
+  Out,
+  Fail = {},
+  Arg = In,
+  Ret = Out,
+  FailArg = Fail,
+  Prog = never,
+  Keyed extends boolean = false,
+> {
   readonly kind: 'call'
-  readonly '~types'?: { in: In; out: Out; fail: Fail; arg: Arg; ret: Ret; failArg: FailArg; progress: Prog }
+  readonly '~types'?: {
+    in: In
+    out: Out
+    fail: Fail
+    arg: Arg
+    ret: Ret
+    failArg: FailArg
+    progress: Prog
+    keyed: Keyed
+  }
 }
-export interface OneWayMethod<In, Arg = In> {
+export interface OneWayMethod<In, Arg = In, Keyed extends boolean = false> {
   readonly kind: 'oneWay'
-  readonly '~types'?: { in: In; arg: Arg }
+  readonly '~types'?: { in: In; arg: Arg; keyed: Keyed }
 }
 export type AnyMethod =
-  CallMethod<unknown, unknown, unknown, unknown, unknown, unknown, unknown> | OneWayMethod<unknown, unknown>
+  | CallMethod<unknown, unknown, unknown, unknown, unknown, unknown, unknown, boolean>
+  | OneWayMethod<unknown, unknown, boolean>
 
-export type MethodOf<I, O, E, P, W> = [W] extends [true]
-  ? OneWayMethod<Sent<I>, Received<I>>
+export type MethodOf<I, O, E, P, W, K extends boolean> = [W] extends [true]
+  ? OneWayMethod<Sent<I>, Received<I>, K>
   : CallMethod<
       Sent<I>,
       Received<O>,
@@ -71,7 +95,8 @@ export type MethodOf<I, O, E, P, W> = [W] extends [true]
       Received<I>,
       Sent<O>,
       SentErrors<E>,
-      P extends Schema ? Received<P> : never
+      P extends Schema ? Received<P> : never,
+      K
     >
 
 export interface Service<

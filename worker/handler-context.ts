@@ -26,6 +26,7 @@ export class RunContext implements HandlerContext<Record<string, unknown>, unkno
   readonly method: string
   readonly callId: string
   readonly attempt: number
+  readonly fence: number | undefined
   readonly deadline: number
   readonly state: ReadonlyMap<unknown, unknown>
   readonly #options: ContextOptions
@@ -37,6 +38,7 @@ export class RunContext implements HandlerContext<Record<string, unknown>, unkno
     this.method = call.method?.name ?? ''
     this.callId = call.message.id
     this.attempt = attempt.number
+    this.fence = call.delivery.fence
     this.deadline = attempt.deadline
     this.state = options.state
     this.#options = options

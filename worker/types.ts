@@ -13,6 +13,11 @@ export interface HandlerContext<FailArg = {}, Prog = never> {
   readonly callId: string
   /** Counted from 1. */
   readonly attempt: number
+  /**
+   * Grows each time the broker hands a key over: a store that remembers the highest one can refuse a worker that the broker gave
+   * up and that runs on. Undefined for a method that is not keyed.
+   */
+  readonly fence: number | undefined
   /** Epoch ms at which this run ends: the call's deadline or the attempt's time, what is earlier. */
   readonly deadline: number
   /** Until `deadline`; never negative. */
@@ -37,9 +42,9 @@ export interface HandlerContext<FailArg = {}, Prog = never> {
 
 type Awaitable<T> = T | Promise<T>
 type FunctionOf<M extends AnyMethod> =
-  M extends CallMethod<unknown, unknown, unknown, infer Arg, infer Ret, infer FailArg, infer Prog>
+  M extends CallMethod<unknown, unknown, unknown, infer Arg, infer Ret, infer FailArg, infer Prog, boolean>
     ? (input: Arg, ctx: HandlerContext<FailArg, Prog>) => Awaitable<Ret>
-    : M extends OneWayMethod<unknown, infer Arg>
+    : M extends OneWayMethod<unknown, infer Arg, boolean>
       ? (input: Arg, ctx: HandlerContext) => Awaitable<void>
       : never
 

@@ -16,7 +16,9 @@ import { honestErrors } from './rows/honest-errors.ts'
 import { nested } from './rows/nested.ts'
 import { nobodyListens } from './rows/nobody-listens.ts'
 import { oneOutcome } from './rows/one-outcome.ts'
+import { orderByKey } from './rows/order-by-key.ts'
 import { overrun } from './rows/overrun.ts'
+import { priority as priorities } from './rows/priority.ts'
 import { reconnect } from './rows/reconnect.ts'
 import { retry } from './rows/retry.ts'
 import { settlement } from './rows/settlement.ts'
@@ -65,6 +67,8 @@ export const CASES: readonly ConformanceCase[] = [
   ...crashLoop,
   ...deadline,
   ...cancel,
+  ...orderByKey,
+  ...priorities,
   ...groups,
   ...versions,
   ...nobodyListens,

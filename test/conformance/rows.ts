@@ -13,6 +13,8 @@ export const ROWS = {
   'crash loop': 'Only a crash of a worker that ran a message alone is held against that message.',
   deadline: 'A call always has a deadline, counts queue time, and is not run after it.',
   cancel: 'A cancel is a request; the promise ends within a moment with what is proved by then.',
+  'order by key': 'Calls of one key start in their order, one at a time among the workers; other keys run beside.',
+  priority: 'High runs before normal, for a method that declares it.',
   groups: 'There is a queue per namespace, group, service and major version; its workers compete.',
   versions: 'A worker that is too old for a message leaves it to newer ones.',
   'nobody listens': 'A call without workers waits until its deadline, and its error says so.',

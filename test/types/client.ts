@@ -1,6 +1,6 @@
 import type { Call, Client, Outcome, Receipt, Stub } from '../../client/types.ts'
 import type { ErrorCode } from '../../contract/index.ts'
-import { images, thumbs, vendors, type Clip } from './contracts.ts'
+import { bank, images, thumbs, vendors, type Clip } from './contracts.ts'
 import { is, type Equal } from './equal.ts'
 
 declare const client: Client
@@ -40,6 +40,32 @@ export async function started(): Promise<void> {
   await other
   for await (const report of client.service(vendors).valibot.start({ n: 3 }).progress)
     is<Equal<typeof report, { percent: number }>>()
+}
+
+export async function keyedAndHurried(): Promise<void> {
+  const stub = client.service(bank, { priority: 'high' })
+  is<Equal<Awaited<ReturnType<typeof stub.post>>, number>>()
+  await stub.post({ account: 'a' }, { key: 'a', timeoutMs: 1000 })
+  await stub.post.start({ account: 'a' }, { key: 'a' })
+  await stub.note.send({ account: 'a' }, { key: 'a' })
+  await stub.touch(undefined, { key: 'a' })
+  await stub.post.map([{ account: 'a' }], { key: ({ account }) => account, inFlight: 2 }).values()
+  await stub.note.sendMany([{ account: 'a' }], { key: ({ account }) => account })
+  await stub.hurry(undefined, { priority: 'high' })
+  // @ts-expect-error a keyed method needs its key
+  await stub.post({ account: 'a' })
+  // @ts-expect-error also beside other options
+  await stub.post({ account: 'a' }, { timeoutMs: 1000 })
+  // @ts-expect-error also where there is no input
+  await stub.touch()
+  // @ts-expect-error so do sends
+  await stub.note.send({ account: 'a' })
+  // @ts-expect-error many draw it from each input
+  stub.post.map([{ account: 'a' }], { key: 'a' })
+  // @ts-expect-error a method that is not keyed has no key
+  await stub.hurry(undefined, { key: 'a' })
+  // @ts-expect-error there are two
+  await stub.hurry(undefined, { priority: 'low' })
 }
 
 export async function outcomes(): Promise<string | number | undefined> {

@@ -1,6 +1,6 @@
 import { defineService, method, methodsOf, type } from '../../contract/index.ts'
 import type { CallMethod, ErrorCode, OneWayMethod, Service } from '../../contract/index.ts'
-import { images, thumbs, vendors, type Clip, type Thumbs } from './contracts.ts'
+import { bank, images, thumbs, vendors, type Clip, type Thumbs } from './contracts.ts'
 import { is, type Equal } from './equal.ts'
 
 interface Fails {
@@ -40,6 +40,17 @@ is<Equal<FieldsOf<typeof vendors.methods.arktype>['fail']['TAKEN'], void>>()
 is<Equal<FieldsOf<typeof vendors.methods.arktype>['fail']['BAD'], { why: string }>>()
 is<Equal<FieldsOf<typeof vendors.methods.arktype>['failArg']['BAD'], { why?: string | undefined }>>()
 
+// keyed is part of the type
+is<
+  Equal<
+    typeof bank.methods.post,
+    CallMethod<{ account: string }, number, {}, { account: string }, number, {}, never, true>
+  >
+>()
+is<Equal<typeof bank.methods.note, OneWayMethod<{ account: string }, { account: string }, true>>>()
+is<Equal<typeof bank.methods.hurry, CallMethod<void, void>>>()
+bank satisfies Service
+
 // a contract from a class: promises are unwrapped, the context is no part of it
 is<Equal<typeof thumbs.methods.create, CallMethod<{ path: string }, Clip>>>()
 is<Equal<typeof thumbs.methods.ping, CallMethod<void, 'pong'>>>()
@@ -62,6 +73,8 @@ method({ retry: { attempt: 5 } })
 method({ errors: { TIMEOUT: type<void>() } })
 // @ts-expect-error a oneWay method has no output
 method({ input: type<1>(), output: type<2>(), oneWay: true })
+// @ts-expect-error order and priority contradict each other
+method({ keyed: true, priority: true })
 // @ts-expect-error an input is a schema, not an example
 method({ input: { path: 'string' } })
 // @ts-expect-error times are numbers with their unit

@@ -20,6 +20,15 @@ export const images = defineService('images', {
   },
 })
 
+export const bank = defineService('bank', {
+  methods: {
+    post: method({ input: type<{ account: string }>(), output: type<number>(), keyed: true }),
+    note: method({ input: type<{ account: string }>(), oneWay: true, keyed: true }),
+    touch: method({ keyed: true }),
+    hurry: method({ priority: true }),
+  },
+})
+
 export const vendors = defineService('vendors', {
   methods: {
     valibot: method({

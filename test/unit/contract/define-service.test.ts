@@ -93,6 +93,11 @@ describe('a service', () => {
       features: { keyed: false, priority: false, frames: false },
     })
     expect(queueOf(defineService('a', { version: '0.3.1', methods: { ping } }), 'x').major).toBe('v0-3')
+    const features = queueOf(
+      defineService('a', { methods: { ping, keyed: method({ keyed: true }), hurry: method({ priority: true }) } }),
+      'x',
+    ).features
+    expect(features).toEqual({ keyed: true, priority: true, frames: false })
     expect(refusal(() => queueOf({ ...images, version: 'new' }, 'x'))).toContain('has the version "new"')
   })
 
@@ -153,6 +158,13 @@ describe('a method cannot have', () => {
     ['no attempts', { retry: { attempts: 0 } }, `retry.attempts ${whole} 1 to 2147483647; got 0`],
     ['a delay before now', { retry: { minDelayMs: -1 } }, `retry.minDelayMs ${whole} 0 to 2147483647; got -1`],
     ['a longest delay before now', { retry: { maxDelayMs: -1 } }, `retry.maxDelayMs ${whole} 0 to 2147483647; got -1`],
+    ['a word for keyed', { keyed: 'yes' }, 'keyed must be true or false; got yes'],
+    ['a number for priority', { priority: 1 }, 'priority must be true or false; got 1'],
+    [
+      'an order and what breaks it',
+      { keyed: true, priority: true },
+      'is keyed and has priority: calls of a key run in their order, and a priority would let one overtake another; leave one out',
+    ],
     [
       'a shortest delay over the longest',
       { retry: { minDelayMs: 500, maxDelayMs: 100 } },
@@ -165,7 +177,7 @@ describe('a method cannot have', () => {
     ],
   ])('%s', (_, definition, message) => {
     const run = (): unknown => defineService('a', { methods: { f: method(loosely({ ...definition })) } })
-    expect(refusal(run)).toBe(`[CONFIG] method 'a.f': ${message}`)
+    expect(refusal(run)).toBe(`[CONFIG] method 'a.f'${message.startsWith('is ') ? '' : ':'} ${message}`)
   })
 
   test.each([

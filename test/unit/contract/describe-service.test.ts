@@ -22,6 +22,8 @@ const images = defineService('images', {
     }),
     audit: method({ input: v.string(), oneWay: true }),
     ping: method({}),
+    post: method({ keyed: true }),
+    hurry: method({ priority: true }),
   },
 })
 
@@ -36,12 +38,16 @@ test('is JSON', () => {
 })
 
 test('says what was said of each method and nothing else', () => {
-  const { resize, audit, ping } = description.methods
+  const { resize, audit, ping, post, hurry } = description.methods
   expect(resize).toMatchObject({ kind: 'call', timeoutMs: 10_000, attemptTimeoutMs: 5000, idempotent: false })
   expect(resize?.retry).toStrictEqual({ attempts: 3 })
   expect(Object.keys(resize?.errors ?? {})).toEqual(['NOT_FOUND', 'GONE'])
   expect(audit).toStrictEqual({ kind: 'oneWay', input: { vendor: 'valibot' } })
   expect(ping).toStrictEqual({ kind: 'call' })
+  expect([post, hurry]).toStrictEqual([
+    { kind: 'call', keyed: true },
+    { kind: 'call', priority: true },
+  ])
 })
 
 test("shows zod's and arktype's JSON Schema of what travels", () => {
