@@ -1,5 +1,7 @@
 import { monotonicMs } from '../protocol/clock.ts'
 import { CallError, type CallFacts, type ErrorDetails, type Executed, type Stage } from '../protocol/errors.ts'
+import type { Mailbox } from '../broker-adapters/adapter.ts'
+import type { Encoding } from '../protocol/codec.ts'
 import type { QueueRef, Reply } from '../protocol/message.ts'
 import type { ScheduledTimer } from '../protocol/timer-wheel.ts'
 import type { OutboxEntry } from './outbox-lane.ts'
@@ -17,6 +19,17 @@ export interface CallTarget {
   readonly queueName: string
 }
 
+/** Of a call or send whose outcome is kept, or of a call made elsewhere to which this client is attached. */
+export interface Kept {
+  /** Undefined: attached. */
+  readonly keepMs: number | undefined
+  /** The lifetime of its mailbox while no outcome has come. Undefined: attached, so none is made. */
+  readonly createForMs: number | undefined
+  readonly encoding: Encoding
+  /** Set once it is open; kept by mailboxes.ts. */
+  mailbox: Mailbox | undefined
+}
+
 /** One call or send from the moment it is made until it is settled. What is known of it is kept here and nowhere else. */
 export interface CallState {
   readonly id: string
@@ -32,12 +45,13 @@ export interface CallState {
   readonly failFast: boolean
   /** The call was made inside a handler that serves the same queue and had no free slot beside it. */
   readonly waitsForItself: boolean
+  readonly kept: Kept | undefined
   stage: Stage
   /** Told by workers. */
   attempts: number
   /** What a final answer said of `executed`, even if another end was faster. */
   evidence: Executed | undefined
-  /** Publishes that may have stored a copy; 0 proves that nobody can run it. */
+  /** Publishes, also by others under the same id, that may have stored a copy; 0 proves that nobody can run it. */
   copies: number
   /** Set once: it is settled. */
   end: Settled | undefined
@@ -61,7 +75,7 @@ export interface CallState {
 
 export interface CallStateOptions extends Pick<
   CallState,
-  'id' | 'kind' | 'target' | 'endsAt' | 'deadline' | 'expiresAt' | 'failFast' | 'waitsForItself'
+  'id' | 'kind' | 'target' | 'endsAt' | 'deadline' | 'expiresAt' | 'failFast' | 'waitsForItself' | 'kept' | 'copies'
 > {
   readonly onSettled: (state: CallState, end: Settled) => void
 }
@@ -81,10 +95,11 @@ class StateOfCall implements CallState {
   readonly expiresAt: number | undefined
   readonly failFast: boolean
   readonly waitsForItself: boolean
+  readonly kept: Kept | undefined
   stage: Stage = 'outbox'
   attempts = 0
   evidence: Executed | undefined = undefined
-  copies = 0
+  copies: number
   end: Settled | undefined = undefined
   cancelled: { readonly reason: string; readonly cause: unknown } | undefined = undefined
   timer: ScheduledTimer | undefined = undefined
@@ -103,6 +118,8 @@ class StateOfCall implements CallState {
     this.expiresAt = options.expiresAt
     this.failFast = options.failFast
     this.waitsForItself = options.waitsForItself
+    this.kept = options.kept
+    this.copies = options.copies
     this.#onSettled = options.onSettled
   }
 

@@ -8,19 +8,27 @@ import { userHeadersProblem } from '../protocol/headers.ts'
 import { isValidId, newCallId } from '../protocol/ids.ts'
 import { runMiddleware, type MiddlewareCall } from '../protocol/middleware.ts'
 import { describeIssues, plainIssues } from '../protocol/wire-errors.ts'
-import { createCallState, detailsOf, failed, type CallState, type CallTarget, type Settled } from './call-state.ts'
+import {
+  createCallState,
+  detailsOf,
+  failed,
+  type CallState,
+  type Kept,
+  type CallTarget,
+  type Settled,
+} from './call-state.ts'
 import type { Cancels } from './cancels.ts'
 import {
   checkCallOptions,
-  CLIENT_DEFAULTS,
   type RequestOptions,
   type ResolvedClientOptions,
   type ResolvedStubOptions,
+  timeoutOf,
+  type Verb,
 } from './options.ts'
 import type { PendingCalls } from './pending-calls.ts'
 import type { Publisher } from './publisher.ts'
-import { linkSignal } from './signal-links.ts'
-import type { SendOptions } from './types.ts'
+import { linkSignal, reasonOf } from './signal-links.ts'
 
 /** A method of a stub: what does not change from call to call. */
 export interface StubMethod extends CallTarget {
@@ -31,7 +39,7 @@ export interface StubMethod extends CallTarget {
 }
 
 export interface CallRequest {
-  readonly kind: 'call' | 'send'
+  readonly verb: Verb
   readonly input: unknown
   readonly options: RequestOptions
   readonly onSettled: (end: Settled) => void
@@ -65,7 +73,7 @@ export function createCaller({
   return { make }
 
   function make(method: StubMethod, request: CallRequest): CallState {
-    const scope = request.kind === 'call' ? callScope.getStore() : undefined
+    const scope = request.verb === 'send' ? undefined : callScope.getStore()
     let unlink: (() => void) | undefined
     const state = newState(method, request, {
       scope,
@@ -91,17 +99,18 @@ export function createCaller({
 
   function newState(
     method: StubMethod,
-    { kind, options }: CallRequest,
+    { verb, options }: Pick<CallRequest, 'verb' | 'options'>,
     {
       scope,
       onSettled,
     }: { readonly scope: CallScope | undefined; readonly onSettled: (state: CallState, end: Settled) => void },
   ): CallState {
-    const timeoutMs = timeoutOf(method, kind, options?.timeoutMs) // not checked yet: null would throw here
+    const kind = verb === 'send' ? 'send' : 'call'
+    const timeoutMs = timeoutOf(client, method, { kind, given: options?.timeoutMs }) // not checked yet: null would throw here
     const now = Date.now()
     const deadline = Math.min(now + timeoutMs, scope?.deadline ?? Infinity)
     return createCallState({
-      id: idOf(kind, options),
+      id: options?.id === undefined ? newCallId() : idOf(options.id),
       kind,
       target: method,
       endsAt: monotonicMs() + (deadline - now),
@@ -109,24 +118,16 @@ export function createCaller({
       expiresAt: kind === 'call' ? deadline : addTo(now, options?.expiresMs),
       failFast: options?.failFast ?? method.stub.failFast ?? client.failFast,
       waitsForItself: scope !== undefined && scope.queue === method.queueName && scope.isPoolFull(),
+      kept: options?.keepMs === undefined ? undefined : keptOf(method, options, kind === 'call' ? deadline - now : 0),
+      // Somebody else may have made the call of this id, and more is said of it than of what is sent here.
+      copies: kind === 'call' && options?.id !== undefined ? 1 : 0,
       onSettled,
     })
   }
 
-  /** A wrong one is refused in a moment, under an id of ours. */
-  function idOf(kind: 'call' | 'send', options: SendOptions | null): string {
-    const given = kind === 'send' ? options?.id : undefined
-    return typeof given === 'string' && isValidId(given) ? given : newCallId()
-  }
-
-  function timeoutOf({ stub, facts }: StubMethod, kind: 'call' | 'send', given: number | undefined): number {
-    const asked = given ?? (kind === 'call' ? (stub.timeoutMs ?? facts.timeoutMs ?? client.timeoutMs) : undefined)
-    return typeof asked === 'number' && asked > 0 ? asked : CLIENT_DEFAULTS.timeoutMs
-  }
-
-  function assertCanCall(state: CallState, method: StubMethod, { kind, options }: CallRequest): void {
-    const scope = kind === 'call' ? callScope.getStore() : undefined
-    checkCallOptions(kind, options, method)
+  function assertCanCall(state: CallState, method: StubMethod, { verb, options }: CallRequest): void {
+    const scope = verb === 'send' ? undefined : callScope.getStore()
+    checkCallOptions(verb, options, method)
     const refused = refusal(state)
     if (refused !== undefined) throw refused
     if ((scope?.depth ?? 0) > MAX_CALL_DEPTH)
@@ -164,13 +165,13 @@ export function createCaller({
   }
 
   function runThroughMiddleware(state: CallState, method: StubMethod, request: CallRequest): void {
-    const { input, options, onProgress, kind } = request
+    const { input, options, onProgress } = request
     const headers = { ...method.stub.headers, ...options.headers }
     if (client.middleware.length === 0) return publisher.publish(state, method, { input, headers, options, onProgress })
 
     const call: MiddlewareCall = {
       side: 'client',
-      kind,
+      kind: state.kind,
       service: method.service,
       method: method.method,
       group: method.queue.group,
@@ -198,6 +199,16 @@ export function createCaller({
   }
 }
 
+/** A wrong one is refused in a moment, under an id of ours. */
+function idOf(given: unknown): string {
+  return typeof given === 'string' && isValidId(given) ? given : newCallId()
+}
+
+function keptOf({ encoding }: StubMethod, options: RequestOptions, remainingMs: number): Kept {
+  const { keepMs = 0, delayMs = 0, expiresMs = 0 } = options
+  return { keepMs, createForMs: keepMs + remainingMs + delayMs + expiresMs, encoding, mailbox: undefined }
+}
+
 function addTo(now: number, ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : now + ms
 }
@@ -209,9 +220,4 @@ async function runSafely(run: () => Promise<unknown>): Promise<Settled> {
   } catch (error) {
     return failed(error)
   }
-}
-
-function reasonOf(signal: AbortSignal): string {
-  const reason: unknown = signal.reason
-  return reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : 'its signal was aborted'
 }

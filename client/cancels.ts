@@ -23,6 +23,8 @@ export interface CancelsOptions {
   readonly wheel: TimerWheel
   /** It is not to be published (again). */
   readonly giveUp: (state: CallState) => void
+  /** It ends as cancelled now. */
+  readonly onCancelled: (state: CallState) => void
 }
 
 const PROOF_MS = 250
@@ -31,7 +33,7 @@ const FAREWELL_MS = 1_000
 /** A reason is for people, and stands in the error. */
 const MAX_REASON = 500
 
-export function createCancels({ core, wheel, giveUp }: CancelsOptions): Cancels {
+export function createCancels({ core, wheel, giveUp, onCancelled }: CancelsOptions): Cancels {
   const queues = new Map<string, CancelledQueue>()
   let isClosed = false
 
@@ -39,7 +41,11 @@ export function createCancels({ core, wheel, giveUp }: CancelsOptions): Cancels 
     cancel(state, { reason, cause }) {
       if (state.end !== undefined || state.cancelled !== undefined) return
       state.cancelled = { reason: reason.slice(0, MAX_REASON), cause }
-      const end = (): void => state.settle(cancelledEnd(state))
+      const end = (): void => {
+        if (state.end !== undefined) return
+        onCancelled(state)
+        state.settle(cancelledEnd(state))
+      }
       if (executedOf(state) !== 'unknown') return end()
       giveUp(state)
       wheel.schedule(monotonicMs() + PROOF_MS, end)

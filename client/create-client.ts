@@ -8,11 +8,13 @@ import { createCounters } from '../protocol/counters.ts'
 import { BrokerError, CallError, type ReplytoError } from '../protocol/errors.ts'
 import { closeOnce, type Grace } from '../protocol/grace.ts'
 import { createTimerWheel } from '../protocol/timer-wheel.ts'
-import { createCaller } from './caller.ts'
+import { createAttach } from './attach.ts'
+import { createCaller, type CallerOptions } from './caller.ts'
 import { cancelledEnd, detailsOf, failed, type CallState } from './call-state.ts'
 import type { CountClient } from './client-counters.ts'
 import { createCancels } from './cancels.ts'
 import { CLIENT_DEFAULTS, resolveClientOptions, resolveQueueGroup, resolveStubOptions, resolveWait } from './options.ts'
+import { createMailboxes } from './mailboxes.ts'
 import { createOutbox } from './outbox.ts'
 import { createPendingCalls } from './pending-calls.ts'
 import { createPublisher } from './publisher.ts'
@@ -64,9 +66,15 @@ export function createClient(
     onOpen: () => outbox.flush(),
   })
   const outbox = createOutbox({ core, limits: resolved.outbox, inboxAddress: () => inbox.address, count, onStored })
-  const cancels = createCancels({ core, wheel, giveUp: (state) => outbox.drop(state) })
-  const publisher = createPublisher({ core, options: resolved, outbox, inbox, watch })
-  const caller = createCaller({
+  const mailboxes = createMailboxes({ core, onMade: (state) => outbox.admit(state) })
+  const cancels = createCancels({
+    core,
+    wheel,
+    giveUp: (state) => outbox.drop(state),
+    onCancelled: (state) => mailboxes.tellCancelled(state),
+  })
+  const publisher = createPublisher({ core, options: resolved, outbox, inbox, mailboxes, watch })
+  const callerOptions: CallerOptions = {
     options: resolved,
     pending,
     publisher,
@@ -76,14 +84,16 @@ export function createClient(
       return why && refusalFor(state, why)
     },
     onSettled,
-  })
+  }
+  const caller = createCaller(callerOptions)
+  const attach = createAttach(callerOptions)
   const ends = [core.attach('client', ({ graceMs }) => close(graceMs)), core.onRefused(onRefused)]
 
   return {
     service(service, stubOptions = {}) {
       assertService(service)
       const cancel = (state: CallState, reason: string): void => cancels.cancel(state, { reason })
-      return createStub(service, { core, caller, cancel, options: resolveStubOptions(stubOptions, service) })
+      return createStub(service, { core, caller, attach, cancel, options: resolveStubOptions(stubOptions, service) })
     },
     queue(service, queueOptions = {}) {
       assertService(service)
@@ -128,13 +138,14 @@ export function createClient(
     count('timeouts')
     const error = timeoutError(state, { core, consumers: watch.seenSince(state.target.queueName, state.startedAt) })
     state.settle(failed(error))
-    if (state.kind === 'call') cancels.forget(state)
+    if (isForgotten(state)) cancels.forget(state)
   }
 
   /** The one place where a call leaves every table, whatever ended it. */
   function onSettled(state: CallState): void {
     pending.remove(state)
     outbox.drop(state)
+    if (state.kept !== undefined) mailboxes.leave(state)
   }
 
   /** The broker will not come up: whoever waits is told now. */
@@ -148,7 +159,7 @@ export function createClient(
     await grace.isEnoughFor(pending.whenEmpty())
     const left = pending.all()
     for (const state of left) state.settle(failed(new CallError('CLOSED', 'the client was closed', detailsOf(state))))
-    await cancels.forgetAll(left.filter(({ kind }) => kind === 'call'))
+    await cancels.forgetAll(left.filter(isForgotten))
     await inbox.close()
     outbox.close()
     cancels.close()
@@ -156,6 +167,11 @@ export function createClient(
     for (const end of ends) end()
     if (!isShared) await broker.close({ graceMs: grace.remainingMs })
   }
+}
+
+/** Nobody will ask for its outcome any more. */
+function isForgotten({ kind, kept }: CallState): boolean {
+  return kind === 'call' && kept === undefined
 }
 
 function isBroker(target: unknown): target is Broker {

@@ -10,7 +10,7 @@ import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
 import { describeValue } from '../protocol/redact.ts'
 import type { StubMethod } from './caller.ts'
-import type { CallOptions, ClientOptions, SendOptions, StubOptions, Validate } from './types.ts'
+import type { ClientOptions, KeptSendOptions, SendOptions, StartOptions, StubOptions, Validate } from './types.ts'
 
 export const CLIENT_DEFAULTS = Object.freeze({
   name: 'client',
@@ -108,25 +108,42 @@ function resolveGroup({ group }: { readonly group?: string | undefined }): strin
 }
 
 /** What a call or send of any method may say. */
-export type RequestOptions = CallOptions & SendOptions & { readonly key?: string | undefined }
+export type RequestOptions = StartOptions & KeptSendOptions & { readonly key?: string | undefined }
+
+/** How it was asked for: awaited, started as a `Call`, or sent. */
+export type Verb = 'call' | 'start' | 'send'
 
 const CALL_OPTIONS = ['timeoutMs', 'headers', 'signal', 'failFast', 'key', 'priority'] as const
-const SEND_OPTIONS = [...CALL_OPTIONS, 'delayMs', 'expiresMs', 'id'] as const
+const OPTIONS: Readonly<Record<Verb, readonly (keyof RequestOptions)[]>> = {
+  call: CALL_OPTIONS,
+  start: [...CALL_OPTIONS, 'keepMs', 'id'],
+  send: [...CALL_OPTIONS, 'keepMs', 'id', 'delayMs', 'expiresMs'],
+}
 
 /** For a call or send without any: nothing of it has to be checked. */
 export const NO_OPTIONS: RequestOptions = Object.freeze({})
 
+/** How long a call waits for its outcome, and a send for its confirmation; wrong ones are refused elsewhere. */
+export function timeoutOf(
+  client: ResolvedClientOptions,
+  { stub, facts }: StubMethod,
+  { kind, given }: { readonly kind: 'call' | 'send'; readonly given: number | undefined },
+): number {
+  const asked = given ?? (kind === 'call' ? (stub.timeoutMs ?? facts.timeoutMs ?? client.timeoutMs) : undefined)
+  return typeof asked === 'number' && asked > 0 ? asked : CLIENT_DEFAULTS.timeoutMs
+}
+
 /** Options of a single call or send; what they ask wrongly rejects that call. */
-export function checkCallOptions(kind: 'call' | 'send', options: RequestOptions, method: StubMethod): void {
+export function checkCallOptions(verb: Verb, options: RequestOptions, method: StubMethod): void {
   if (method.facts.keyed === true) assertKey(method, options?.key)
   if (options === NO_OPTIONS) return
-  assertOptionNames(`a ${kind}`, options, kind === 'call' ? CALL_OPTIONS : SEND_OPTIONS)
+  assertOptionNames(verb === 'send' ? 'a send' : 'a call', options, OPTIONS[verb])
   optionalInteger('timeoutMs', options.timeoutMs, 1)
   optionalBoolean('failFast', options.failFast)
   refuseUndeclared(method, options)
-  if (kind === 'send') checkSendOptions(options)
-  if (options.signal !== undefined && !(options.signal instanceof AbortSignal))
-    throw new ConfigError('signal must be an AbortSignal')
+  if (verb !== 'call') checkKept(verb, options, method)
+  if (verb === 'send') checkSendOptions(options)
+  assertSignal(options.signal)
   if (options.headers !== undefined)
     assertHeaders('the call', { ...method.stub.headers, ...plainHeaders(options.headers) })
 }
@@ -152,14 +169,44 @@ function priorityOf(priority: unknown): 'high' | 'normal' | undefined {
   throw new ConfigError(`priority must be 'high' or 'normal'; got ${String(priority)}`)
 }
 
-function checkSendOptions({ id, delayMs = 0, expiresMs }: SendOptions): void {
+function checkKept(verb: Verb, { keepMs, id }: RequestOptions, { service, method, facts }: StubMethod): void {
+  optionalInteger('keepMs', keepMs, 1, MAX_DELAY_MS)
+  if (keepMs !== undefined && facts.kind === 'oneWay')
+    throw new ConfigError(`method '${service}.${method}' is oneWay: there is no outcome to keep`)
+  if (id === undefined) return
+  if (verb === 'start' && keepMs === undefined)
+    throw new ConfigError(
+      'a call is given an id only together with keepMs: without it nobody could ask for its outcome',
+    )
+  assertId(id)
+}
+
+/** Of attach. */
+export function checkAttachOptions(
+  id: unknown,
+  options: { readonly timeoutMs?: unknown; readonly signal?: unknown },
+): void {
+  assertOptionNames('attach', options, ['timeoutMs', 'signal'])
+  assertId(id)
+  optionalInteger('timeoutMs', options.timeoutMs, 1)
+  assertSignal(options.signal)
+}
+
+function assertId(id: unknown): void {
+  if (typeof id === 'string' && isValidId(id)) return
+  throw new ConfigError(
+    `an id must be 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', not only digits; got ${JSON.stringify(id)?.slice(0, 80)}`,
+  )
+}
+
+function assertSignal(signal: unknown): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new ConfigError('signal must be an AbortSignal')
+}
+
+function checkSendOptions({ delayMs = 0, expiresMs }: SendOptions): void {
   optionalInteger('delayMs', delayMs, 0, MAX_DELAY_MS)
   if ((optionalInteger('expiresMs', expiresMs, 1, MAX_DELAY_MS) ?? Infinity) <= delayMs)
     throw new ConfigError(`expiresMs must be more than delayMs, or it is never run; got ${expiresMs} and ${delayMs}`)
-  if (id !== undefined && !(typeof id === 'string' && isValidId(id)))
-    throw new ConfigError(
-      `the id of a send must be 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', not only digits; got ${JSON.stringify(id)?.slice(0, 80)}`,
-    )
 }
 
 /** One id for many inputs would store the first of them only. */

@@ -9,6 +9,8 @@ export interface OutboxEntry {
   readonly size: number
   /** Counts up in the order in which they were made. */
   readonly order: number
+  /** What was published under its id without this client's doing. */
+  readonly copiesBefore: number
   /** Nothing has to be published for it any more. */
   isDropped: boolean
   unroutable: number
@@ -27,6 +29,8 @@ export interface Lane {
   /** An outcome told to try again, and the time for that has not come. */
   isResting: boolean
   push(entry: OutboxEntry): void
+  /** It was pushed before its reply address was known, and kept its place. */
+  admit(entry: OutboxEntry): void
   /** It need not be published any more: the next of its key may. */
   remove(entry: OutboxEntry): void
   /** Among those that wait, where they were before. */
@@ -43,6 +47,9 @@ export function createLane(queue: QueueRef): Lane {
   const waiting = new Set<OutboxEntry>()
   /** A key that is here has one entry that waits to leave or is not confirmed; those behind it are in its set. */
   const behind = new Map<string, Set<OutboxEntry>>()
+  /** Their mailboxes are not open yet; each has its key's turn. */
+  const early = new Set<OutboxEntry>()
+  const stand = (entry: OutboxEntry): void => void (isEarly(entry) ? early : waiting).add(entry)
   const keyOf = ({ message }: OutboxEntry): string | undefined =>
     queue.features.keyed ? message.headers[HEADER.key] : undefined
 
@@ -52,18 +59,23 @@ export function createLane(queue: QueueRef): Lane {
     queueIs: 'missing',
     inFlight: 0,
     isResting: false,
-    all: () => [...waiting, ...[...behind.values()].flatMap((entries) => [...entries])],
+    all: () => [...waiting, ...early, ...[...behind.values()].flatMap((entries) => [...entries])],
 
     push(entry) {
       const key = keyOf(entry)
       const others = key === undefined ? undefined : behind.get(key)
       if (others !== undefined) return void others.add(entry)
       if (key !== undefined) behind.set(key, new Set())
-      waiting.add(entry)
+      stand(entry)
+    },
+
+    admit(entry) {
+      if (early.delete(entry)) waiting.add(entry) // one that is behind another looks when its turn comes
     },
 
     remove(entry) {
       waiting.delete(entry)
+      early.delete(entry)
       const key = keyOf(entry)
       const others = key === undefined ? undefined : behind.get(key)
       if (key === undefined || others === undefined || others.delete(entry)) return
@@ -71,7 +83,7 @@ export function createLane(queue: QueueRef): Lane {
       if (next === undefined) behind.delete(key)
       else {
         others.delete(next)
-        waiting.add(next)
+        stand(next)
       }
     },
 
@@ -87,7 +99,7 @@ export function createLane(queue: QueueRef): Lane {
       let bytes = 0
       for (const entry of waiting) {
         if (batch.length >= limit || bytes >= MAX_BATCH_BYTES) break
-        if (!canCall && entry.state.kind === 'call') continue
+        if (!canCall && entry.state.kind === 'call' && entry.state.kept === undefined) continue
         waiting.delete(entry)
         batch.push(entry)
         bytes += entry.size
@@ -95,4 +107,8 @@ export function createLane(queue: QueueRef): Lane {
       return batch
     },
   }
+}
+
+function isEarly({ state: { kept } }: OutboxEntry): boolean {
+  return kept !== undefined && kept.mailbox === undefined
 }

@@ -18,6 +18,8 @@ export interface Outbox {
   add(state: CallState, message: OutboxEntry['message']): void
   /** The call needs no (further) publish: it was answered or gave up. */
   drop(state: CallState): void
+  /** The address of its mailbox is known. */
+  admit(state: CallState): void
   /** Publishes what waits, for example because the inbox is open now. */
   flush(): void
   close(): void
@@ -64,7 +66,15 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
           detailsOf(state),
         )
       }
-      const entry: OutboxEntry = { state, message, size, order: made++, isDropped: false, unroutable: 0 }
+      const entry: OutboxEntry = {
+        state,
+        message,
+        size,
+        order: made++,
+        copiesBefore: state.copies,
+        isDropped: false,
+        unroutable: 0,
+      }
       state.entry = entry
       held++
       bytes += size
@@ -72,6 +82,11 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
       scheduleFlush()
     },
 
+    admit({ entry }) {
+      if (entry === undefined || entry.isDropped) return
+      laneOf(entry.state).admit(entry)
+      scheduleFlush()
+    },
     drop: (state) => forget(state.entry),
     flush: scheduleFlush,
     close() {
@@ -146,13 +161,14 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     } else if (lane.waiting.size > 0) scheduleFlush()
   }
 
-  function toMessage({ state, message }: OutboxEntry): Message {
-    const isAgain = state.copies > 0
+  function toMessage({ state, message, copiesBefore }: OutboxEntry): Message {
+    const isAgain = state.copies > copiesBefore
     if (isAgain) {
       count('resent')
       message.headers = { ...message.headers, [HEADER.resent]: '1' }
     }
-    if (state.kind === 'call') message.replyTo = inboxAddress()
+    if (state.kept !== undefined) message.replyTo = state.kept.mailbox?.address
+    else if (state.kind === 'call') message.replyTo = inboxAddress()
     // What waits in a delay does not expire there: a worker looks at its deadline when it is due.
     if (state.expiresAt !== undefined && message.delayMs === undefined)
       message.expiresInMs = Math.max(1, state.expiresAt - Date.now())

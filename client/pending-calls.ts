@@ -3,7 +3,7 @@ import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import { detailsOf, type CallState } from './call-state.ts'
 
 /**
- * Every call, by id, and every send that is not settled. A call is registered before it is published, so no reply can come too
+ * Every call, by id, and every send and kept call that is not settled. A call is registered before it is published, so no reply can come too
  * early; it is removed in one place, so none stays. Knows no socket.
  */
 export interface PendingCalls {
@@ -26,9 +26,9 @@ export interface PendingCallsOptions {
 
 export function createPendingCalls({ wheel, limit, onHalfTime, onDeadline }: PendingCallsOptions): PendingCalls {
   const calls = new Map<string, CallState>()
-  /** Not by id: nothing is answered to them, and several may be given the same one. */
-  const sends = new Set<CallState>()
-  const count = (): number => calls.size + sends.size
+  /** Not by id: nothing is answered to them at the inbox, and several may be given the same one. */
+  const others = new Set<CallState>()
+  const count = (): number => calls.size + others.size
   const emptied: (() => void)[] = []
 
   return {
@@ -39,25 +39,24 @@ export function createPendingCalls({ wheel, limit, onHalfTime, onDeadline }: Pen
     add(state) {
       if (count() >= limit)
         throw new CallError('OVERLOADED', `${limit} calls of this client are not settled`, detailsOf(state))
-      if (state.kind === 'send') {
-        sends.add(state)
-        state.timer = wheel.schedule(state.endsAt, onDeadline, state)
-      } else {
-        calls.set(state.id, state)
-        state.timer = wheel.schedule((state.startedAt + state.endsAt) / 2, passHalfTime, state)
-      }
+      if (state.kind === 'send' || state.kept !== undefined) others.add(state)
+      else calls.set(state.id, state)
+      state.timer =
+        state.kind === 'send'
+          ? wheel.schedule(state.endsAt, onDeadline, state)
+          : wheel.schedule((state.startedAt + state.endsAt) / 2, passHalfTime, state)
     },
 
     get: (id) => calls.get(id),
 
     remove(state) {
       if (calls.get(state.id) === state) calls.delete(state.id)
-      else if (!sends.delete(state)) return
+      else if (!others.delete(state)) return
       state.timer?.cancel()
       if (count() === 0) for (const resolve of emptied.splice(0)) resolve()
     },
 
-    all: () => [...calls.values(), ...sends],
+    all: () => [...calls.values(), ...others],
 
     whenEmpty() {
       return count() === 0 ? Promise.resolve() : new Promise((resolve) => emptied.push(resolve))

@@ -8,6 +8,7 @@ import { isFinalReply, type Reply } from '../protocol/message.ts'
 import type { StubMethod } from './caller.ts'
 import { cancelledEnd, detailsOf, failed, type CallState } from './call-state.ts'
 import type { RequestOptions, ResolvedClientOptions } from './options.ts'
+import type { Mailboxes } from './mailboxes.ts'
 import type { Outbox } from './outbox.ts'
 import type { OutboxEntry } from './outbox-lane.ts'
 import type { QueueWatch } from './queue-watch.ts'
@@ -25,6 +26,8 @@ export interface PublishRequest {
 /** Encodes a call, readies it for its replies and hands it to the outbox. */
 export interface Publisher {
   publish(state: CallState, method: StubMethod, request: PublishRequest): void
+  /** Only readies it for its replies: it was published elsewhere. */
+  attach(state: CallState, method: StubMethod, onProgress: PublishRequest['onProgress']): void
 }
 
 export interface PublisherOptions {
@@ -32,12 +35,20 @@ export interface PublisherOptions {
   readonly options: ResolvedClientOptions
   readonly outbox: Outbox
   readonly inbox: ReplyInbox
+  readonly mailboxes: Mailboxes
   readonly watch: QueueWatch
 }
 
-export function createPublisher({ core, options: client, outbox, inbox, watch }: PublisherOptions): Publisher {
+export function createPublisher({
+  core,
+  options: client,
+  outbox,
+  inbox,
+  mailboxes,
+  watch,
+}: PublisherOptions): Publisher {
   const fixed = new WeakMap<StubMethod, Readonly<Record<string, string>>>()
-  return { publish }
+  return { publish, attach }
 
   function publish(state: CallState, method: StubMethod, request: PublishRequest): void {
     try {
@@ -53,6 +64,11 @@ export function createPublisher({ core, options: client, outbox, inbox, watch }:
     } catch (error) {
       state.answer(failed(error))
     }
+  }
+
+  function attach(state: CallState, method: StubMethod, onProgress: PublishRequest['onProgress']): void {
+    state.onReply = (reply) => onReply(state, method, { reply, onProgress })
+    mailboxes.read(state)
   }
 
   function encodeInput(state: CallState, { encoding }: StubMethod, input: unknown): Uint8Array {
@@ -86,6 +102,7 @@ export function createPublisher({ core, options: client, outbox, inbox, watch }:
     all[HEADER.sent] = String(Date.now())
     if (state.expiresAt !== undefined) all[HEADER.deadline] = String(state.expiresAt)
     if (depth > 0) all[HEADER.depth] = String(depth)
+    if (state.kept !== undefined) all[HEADER.keep] = String(state.kept.keepMs)
     if (options.key !== undefined) all[HEADER.key] = options.key
     if (method.facts.priority === true && (options.priority ?? method.stub.priority) === 'high')
       all[HEADER.priority] = 'high'
@@ -127,6 +144,7 @@ export function createPublisher({ core, options: client, outbox, inbox, watch }:
     } catch (error) {
       return state.answer(failed(error))
     }
+    if (state.kept !== undefined) return mailboxes.make(state)
     // An inbox is refused for good: without one nobody can answer.
     if (state.kind === 'call' && inbox.address === undefined)
       inbox.open().catch((error: unknown) => state.answer(failed(refusalFor(state, error))))
@@ -143,10 +161,17 @@ export function createPublisher({ core, options: client, outbox, inbox, watch }:
 
   function onReply(
     state: CallState,
-    { facts }: StubMethod,
+    method: StubMethod,
     { reply, onProgress }: { readonly reply: Reply; readonly onProgress: ((value: unknown) => void) | undefined },
   ): void {
+    const { facts } = method
     outbox.drop(state) // an answer implies that it was stored
+    const foreign = state.kept === undefined ? undefined : foreignMethod(reply, method)
+    if (foreign !== undefined) {
+      state.onReply = undefined
+      const text = `${state.id} is a call of ${foreign}: its outcome is not one of ${method.service}.${method.method}`
+      return state.answer(failed(new CallError('NOT_KEPT', text, detailsOf(state))))
+    }
     state.stage = 'running'
     state.attempts = Math.max(state.attempts, attemptOf(reply.headers))
     state.onStage?.()
@@ -162,6 +187,12 @@ export function createPublisher({ core, options: client, outbox, inbox, watch }:
     if (end instanceof Promise) void end.then((settled) => state.answer(settled))
     else state.answer(end)
   }
+}
+
+/** The method to whose call a kept outcome belongs, if it is another one. */
+function foreignMethod({ headers }: Reply, { service, method }: StubMethod): string | undefined {
+  const [theirs = service, name = method] = [headers[HEADER.service], headers[HEADER.method]]
+  return theirs === service && name === method ? undefined : `${theirs.slice(0, 64)}.${name.slice(0, 64)}`
 }
 
 function messageText(error: unknown): string {

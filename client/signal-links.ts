@@ -20,6 +20,11 @@ export function linkSignal(signal: AbortSignal, listener: () => void): () => voi
   }
 }
 
+/** Why it was aborted, for people. */
+export function reasonOf({ reason }: { readonly reason: unknown }): string {
+  return reason instanceof Error ? reason.message : typeof reason === 'string' ? reason : 'its signal was aborted'
+}
+
 function createLink(signal: AbortSignal): NonNullable<ReturnType<typeof links.get>> {
   const listeners = new Set<() => void>()
   const onAbort = (): void => {

@@ -4,16 +4,18 @@ import { queueOf } from '../contract/service-facts.ts'
 import type { AnyMethod, Service } from '../contract/types.ts'
 import { DeclaredError } from '../protocol/errors.ts'
 import { queueName } from '../protocol/queue-names.ts'
+import type { Attach } from './attach.ts'
 import { startCall } from './call.ts'
 import type { CallState } from './call-state.ts'
 import type { Caller, StubMethod } from './caller.ts'
 import { mapCalls, sendMany, type BulkOptions, type MapOptions } from './map.ts'
 import { NO_OPTIONS, type RequestOptions, type ResolvedStubOptions } from './options.ts'
-import type { Call, Receipt, Stub } from './types.ts'
+import type { AttachOptions, Call, Receipt, Stub } from './types.ts'
 
 export interface StubMakerOptions {
   readonly core: BrokerCore
   readonly caller: Caller
+  readonly attach: Attach
   readonly cancel: (state: CallState, reason: string) => void
   readonly options: ResolvedStubOptions
 }
@@ -43,7 +45,7 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
   const send = (input?: unknown, options: RequestOptions = NO_OPTIONS): Promise<Receipt> =>
     new Promise((resolve, reject) => {
       const state = caller.make(method, {
-        kind: 'send',
+        verb: 'send',
         input,
         options,
         onSettled: (end) => (end.status === 'ok' ? resolve({ id: state.id }) : reject(end.error)),
@@ -58,21 +60,28 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
   const call = (input?: unknown, options: RequestOptions = NO_OPTIONS): Promise<unknown> =>
     new Promise((resolve, reject) => {
       caller.make(method, {
-        kind: 'call',
+        verb: 'call',
         input,
         options,
         onSettled: (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error)),
       })
     })
-  const start = (input?: unknown, options: RequestOptions = NO_OPTIONS): Call<unknown> =>
-    startCall({
-      start: (onSettled, onProgress) => caller.make(method, { kind: 'call', input, options, onSettled, onProgress }),
-      cancel: maker.cancel,
-    })
+  const startAs =
+    (verb: 'call' | 'start') =>
+    (input?: unknown, options: RequestOptions = NO_OPTIONS): Call<unknown> =>
+      startCall({
+        start: (onSettled, onProgress) => caller.make(method, { verb, input, options, onSettled, onProgress }),
+        cancel: maker.cancel,
+      })
   return Object.freeze(
     Object.assign(call, sending, {
-      start,
-      map: (inputs: Inputs, options: MapOptions = {}) => mapCalls(inputs, options, start),
+      start: startAs('start'),
+      map: (inputs: Inputs, options: MapOptions = {}) => mapCalls(inputs, options, startAs('call')),
+      attach: (id: string, options: AttachOptions = {}): Call<unknown> =>
+        startCall({
+          start: (onSettled, onProgress) => maker.attach(method, { id, options, onSettled, onProgress }),
+          cancel: maker.cancel,
+        }),
       isDeclaredError: (error: unknown): boolean =>
         error instanceof DeclaredError && Object.hasOwn(method.facts.errors ?? {}, error.code),
     }),

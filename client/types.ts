@@ -35,6 +35,18 @@ export interface CallOptions extends MessageOptions {
   /** Until the outcome, queue time included. @default contract, then client, then 30_000 */
   readonly timeoutMs?: number | undefined
 }
+/** Keeps the outcome in a mailbox of its own, so that any process can `attach` to the call by its id. */
+interface Keeping {
+  /** How long after its coming, at least, however often it is read. CONFIG above `capabilities.maxKeepMs`. @default not at all */
+  readonly keepMs?: number | undefined
+}
+export interface StartOptions extends CallOptions, Keeping {
+  /**
+   * Only with `keepMs`: the call of this id is made once. Where its outcome is kept already, that is the outcome of this one too;
+   * while the broker knows the id (`dedupeMs`) it is not stored again. Inputs are not compared. Form and default as for a send.
+   */
+  readonly id?: string | undefined
+}
 export interface SendOptions extends MessageOptions {
   /** How long `send` waits until the broker has stored it; then `TIMEOUT`, 'no' if it was still in the outbox. @default 30_000 */
   readonly timeoutMs?: number | undefined
@@ -49,6 +61,7 @@ export interface SendOptions extends MessageOptions {
    */
   readonly id?: string | undefined
 }
+export interface KeptSendOptions extends SendOptions, Keeping {}
 export interface MapOptions extends CallOptions {
   /** Items come in the order of the inputs. @default false: in the order in which they end */
   readonly ordered?: boolean | undefined
@@ -94,19 +107,33 @@ type Args<In, Options, Keyed> = [Keyed] extends [true]
     ? [input?: In, options?: Options]
     : [input: In, options?: Options]
 
-export interface SendOnly<In, Keyed = false> {
+export interface SendOnly<In, Keyed = false, Options extends SendOptions = SendOptions> {
   /** Resolves when the broker has stored it. */
-  send(...args: Args<In, SendOptions, Keyed>): Promise<Receipt>
+  send(...args: Args<In, Options, Keyed>): Promise<Receipt>
   /** Settles when each input is stored or refused; rejects only if `inputs` itself throws. */
-  sendMany(...args: BulkArgs<In, Omit<SendOptions, 'id'>, Keyed>): Promise<{
+  sendMany(...args: BulkArgs<In, Omit<Options, 'id'>, Keyed>): Promise<{
     readonly stored: number
     readonly failed: readonly { readonly index: number; readonly error: LibraryError }[]
   }>
 }
-export interface CallStub<In, Out, Fail = {}, Prog = never, Keyed = false> extends SendOnly<In, Keyed> {
+export interface AttachOptions {
+  /** How long to wait for the outcome. @default as for a call */
+  readonly timeoutMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+export interface CallStub<In, Out, Fail = {}, Prog = never, Keyed = false> extends SendOnly<
+  In,
+  Keyed,
+  KeptSendOptions
+> {
   (...args: Args<In, CallOptions, Keyed>): Promise<Out>
-  start(...args: Args<In, CallOptions, Keyed>): Call<Out, Fail, Prog>
+  start(...args: Args<In, StartOptions, Keyed>): Call<Out, Fail, Prog>
   map(...args: BulkArgs<In, MapOptions, Keyed>): MapRun<In, Out, Fail>
+  /**
+   * The call with this id, started or sent with `keepMs` by any process: its outcome, now or when it comes. NOT_KEPT if there is
+   * none, or it is of another method; TIMEOUT after `timeoutMs`. The signal ends the waiting, `cancel()` cancels the call.
+   */
+  attach(id: string, options?: AttachOptions): Call<Out, Fail, Prog>
   isDeclaredError(error: unknown): error is DeclaredErrors<Fail>
 }
 type StubOf<M extends AnyMethod> =

@@ -21,6 +21,8 @@ export const HEADER = {
   key: 'rt-key',
   /** 'high' runs before everything else; absent: normal. */
   priority: 'rt-priority',
+  /** For how many milliseconds the outcome is kept for whoever asks: its replies say their service and method. */
+  keep: 'rt-keep',
 
   /** Written on the way. Attempt counts from 1; absent: 1. */
   attempt: 'rt-attempt',

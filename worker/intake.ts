@@ -90,7 +90,7 @@ function refuseCancelled(call: HeldCall): Outcome | undefined {
 /** A worker writes only to inboxes of its own namespace: a stranger's message must not make it post elsewhere. */
 function replyAddressOf({ message }: Delivery, { core, count }: WorkerParts): string | undefined {
   const replyTo = wireText(message.replyTo, MAX_ADDRESS_CHARS + 1)
-  if (message.type === 'send' || replyTo === '') return undefined
+  if (replyTo === '') return undefined
   if (replyTo.startsWith(`${core.namespace}.`) && replyTo.length <= MAX_ADDRESS_CHARS) return replyTo
   count('refusedReplyAddress')
   core.log(

@@ -102,10 +102,10 @@ export function warnOfUnthrown(call: HeldCall, { failures }: Attempt, { core }: 
   )
 }
 
-/** Checked and encoded; nobody reads the output of a send. */
+/** Checked and encoded; nobody reads the output of a send that is not kept. */
 export function encodeOutput(call: HeldCall, output: unknown, options: JudgeOptions): Outcome | Promise<Outcome> {
   const { method, parts } = options
-  if (call.message.type === 'send') return { kind: 'returned', body: EMPTY }
+  if (call.message.type === 'send' && call.replyAddress === undefined) return { kind: 'returned', body: EMPTY }
   if (parts.options.validate !== 'both') return encodeChecked(call, { value: output }, { output, ...options })
   const checked = checkValue(method.facts.output, output)
   return checked instanceof Promise

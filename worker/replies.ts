@@ -9,6 +9,7 @@ import { encodeWireError, type WireError } from '../protocol/wire-errors.ts'
 import { describeThrown } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
 import type { Failure } from './settlement.ts'
+import { wireText } from './wire-text.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
 /** The answer of a handler that returned. */
@@ -75,7 +76,16 @@ function reply(call: HeldCall, { options }: WorkerParts, { type, body, contentTy
       [HEADER.attempt]: String(call.attempt),
       [HEADER.worker]: options.name,
       ...(sequence === undefined ? {} : { [HEADER.sequence]: String(sequence) }),
+      ...(call.message.headers[HEADER.keep] === undefined ? {} : nameOfMethod(call)),
     },
     body,
+  }
+}
+
+/** Whoever asks for a kept outcome may have taken its id for one of another method. */
+function nameOfMethod({ message }: HeldCall): Record<string, string> {
+  return {
+    [HEADER.service]: wireText(message.headers[HEADER.service], 64),
+    [HEADER.method]: wireText(message.headers[HEADER.method], 64),
   }
 }

@@ -126,7 +126,7 @@ export function createSettler(
     { keep, executed, failure }: Extract<Settlement, { act: 'fail' }>,
   ): Promise<void> {
     if (outcome.kind !== 'expired' && outcome.kind !== 'cancelled') count('failed')
-    if (keep && (call.message.type === 'send' || call.replyAddress === undefined)) return deadLetter(call, outcome)
+    if (keep && call.replyAddress === undefined) return deadLetter(call, outcome)
     if (keep && !(await park(call, outcome))) return drop(call)
     const isAnswered = await answer(call, () => errorReply(call, parts, { failure, executed }))
     if (isAnswered) finish(call)

@@ -30,7 +30,7 @@ export interface HandlerContext<FailArg = {}, Prog = never> {
   readonly caller: string
   /** What the worker's middleware put there. */
   readonly state: ReadonlyMap<unknown, unknown>
-  /** Reports to the caller on the way: best effort, unconfirmed. Does nothing for a send or after the handler ended. */
+  /** Reports to the caller on the way: best effort, unconfirmed. Does nothing for a send that is not kept, or after the handler ended. */
   progress(this: void, value: Prog): void
   /** Gives the error to throw: `throw ctx.fail('NOT_FOUND', { path })`. Final: such a call is not tried again. */
   fail<C extends keyof FailArg & string>(

@@ -13,6 +13,7 @@ import { duplicates } from './rows/duplicates.ts'
 import { durable } from './rows/durable.ts'
 import { groups } from './rows/groups.ts'
 import { honestErrors } from './rows/honest-errors.ts'
+import { keptResults } from './rows/kept-results.ts'
 import { nested } from './rows/nested.ts'
 import { nobodyListens } from './rows/nobody-listens.ts'
 import { oneOutcome } from './rows/one-outcome.ts'
@@ -67,6 +68,7 @@ export const CASES: readonly ConformanceCase[] = [
   ...crashLoop,
   ...deadline,
   ...cancel,
+  ...keptResults,
   ...orderByKey,
   ...priorities,
   ...groups,

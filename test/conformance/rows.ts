@@ -13,6 +13,7 @@ export const ROWS = {
   'crash loop': 'Only a crash of a worker that ran a message alone is held against that message.',
   deadline: 'A call always has a deadline, counts queue time, and is not run after it.',
   cancel: 'A cancel is a request; the promise ends within a moment with what is proved by then.',
+  'kept results': 'The outcome of a call with keepMs is there for whoever asks by its id.',
   'order by key': 'Calls of one key start in their order, one at a time among the workers; other keys run beside.',
   priority: 'High runs before normal, for a method that declares it.',
   groups: 'There is a queue per namespace, group, service and major version; its workers compete.',

@@ -192,7 +192,7 @@ test('a listener that comes after the end is ended', async () => {
   const broker = openBroker(scripted.target)
   await broker['~core'].ready()
   const wheel = createTimerWheel()
-  const cancels = createCancels({ core: broker['~core'], wheel, giveUp: () => {} })
+  const cancels = createCancels({ core: broker['~core'], wheel, giveUp: () => {}, onCancelled: () => {} })
   cancels.forget(publishedState())
   await eventually(() => (scripted.calls['onBroadcast'] ?? 0) > 0)
   cancels.close()
@@ -236,6 +236,8 @@ function publishedState(id = 'some-call'): CallState {
     expiresAt: Date.now() + 600_000,
     failFast: false,
     waitsForItself: false,
+    kept: undefined,
+    copies: 0,
     onSettled: () => {},
   })
   state.copies = 1

@@ -30,6 +30,8 @@ function stateOf(
     expiresAt: kind === 'call' ? times.deadline : undefined,
     failFast: false,
     waitsForItself: false,
+    kept: undefined,
+    copies: 0,
     onSettled: () => {},
   })
 }
