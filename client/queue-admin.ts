@@ -8,7 +8,7 @@ import type { DeadLetter, QueueAdmin } from './types.ts'
 
 const FILTERS = ['id', 'method', 'code', 'olderThanMs']
 
-/** Looks at one queue through the adapter; makes the queue if it is missing. */
+/** Looks at and changes one queue through the adapter; makes the queue if it is missing. */
 export function createQueueAdmin(core: BrokerCore, queue: QueueRef): QueueAdmin {
   return {
     stats: async () => (await ready()).stats(queue),
@@ -17,11 +17,17 @@ export function createQueueAdmin(core: BrokerCore, queue: QueueRef): QueueAdmin 
         assertOptionNames('a filter', filter, FILTERS)
         for await (const letter of (await ready()).deadLetters(queue).list(filter)) yield toDeadLetter(letter)
       },
+      async replay(filter) {
+        assertOptionNames('a filter', filter, FILTERS)
+        return { count: await (await ready()).deadLetters(queue).replay(filter) }
+      },
       async purge(filter) {
         assertOptionNames('a filter', filter, FILTERS)
         return { count: await (await ready()).deadLetters(queue).purge(filter) }
       },
     },
+    pause: async () => (await ready()).setPaused(queue, true),
+    resume: async () => (await ready()).setPaused(queue, false),
     async purge() {
       const adapter = await ready()
       const waiting = await adapter.purge(queue, 'ready')

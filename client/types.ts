@@ -160,14 +160,23 @@ export interface DeadLetter {
   readonly at: number
   readonly error: { readonly code: string }
 }
-/** Looks at and clears one queue. Rejects with BROKER_UNAVAILABLE while the broker is away. */
+/** Looks at and steers one queue. Rejects with BROKER_UNAVAILABLE while the broker is away. */
 export interface QueueAdmin {
   stats(): Promise<QueueStats>
   readonly deadLetters: {
     list(filter?: LetterFilter): AsyncIterable<DeadLetter>
+    /**
+     * Puts those that fit back into the queue as a new generation: same id and input, attempt 1, no deadline, tried like a send. They
+     * answer kept mailboxes again; a promise that waited has its end already. One whose call is still being settled may stay, uncounted.
+     * An empty filter means all.
+     */
+    replay(filter: LetterFilter): Promise<{ readonly count: number }>
     /** An empty filter means all. */
     purge(filter: LetterFilter): Promise<{ readonly count: number }>
   }
+  /** Nothing is handed out to any worker, of now or later, until `resume`; what runs goes on, what is called or sent waits. */
+  pause(): Promise<void>
+  resume(): Promise<void>
   /** Removes what waits, ready and delayed; what runs goes on. */
   purge(): Promise<{ readonly count: number }>
 }

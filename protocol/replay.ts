@@ -21,3 +21,12 @@ export function nextGeneration(message: Message): Message {
   for (const name of OF_ONE_GENERATION) delete headers[name]
   return { ...message, headers, delayMs: undefined, expiresInMs: undefined }
 }
+
+export function isReplayed({ headers }: Message): boolean {
+  return headers[HEADER.replay] !== undefined
+}
+
+/** Tells a message from the same one in another generation: an id has no '#'. */
+export function generationKey(message: Message): string {
+  return isReplayed(message) ? `${message.id}#${replayOf(message.headers)}` : message.id
+}

@@ -3,6 +3,7 @@ import type { CancelMessage } from '../protocol/cancel-message.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { isValidId } from '../protocol/ids.ts'
 import { lastMoment } from './attempt.ts'
+import { generationKey } from '../protocol/replay.ts'
 import { cancelled, stackOf } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
 import { holdCall, isSuspect, refusalAtTurn, refusalOf } from './intake.ts'
@@ -133,7 +134,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
 
   /** A running call keeps its run: the new delivery takes the place of the lost one, or is settled with it. A copy is none. */
   function isDuplicate(queue: ServedQueue, delivery: Delivery): boolean {
-    const held = queue.calls.get(delivery.message.id)
+    const held = queue.calls.get(delivery.message)
     if (held !== undefined && (held.stage !== 'leaving' || held.delivery.isLost)) {
       count('duplicates')
       held.mayHaveRun = true
@@ -142,7 +143,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
       delivery.onLost(() => lose(held, delivery))
       return true
     }
-    if (!queue.calls.isFinished(delivery.message.id)) return false
+    if (!queue.calls.isFinished(generationKey(delivery.message))) return false
     count('duplicates')
     delivery.ack()
     return true
@@ -212,11 +213,12 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
 
   /** True: it is held here, or was. */
   function cancelHeld(queue: ServedQueue, id: string): boolean {
-    const call = queue.calls.get(id)
-    if (call === undefined) return queue.calls.isFinished(id)
-    if (takeOut(call)) settler.settle(call, cancelled(call, 'not entered'))
-    else runs.cancel(call)
-    return true
+    const calls = queue.calls.ofId(id)
+    for (const call of calls) {
+      if (takeOut(call)) settler.settle(call, cancelled(call, 'not entered'))
+      else runs.cancel(call)
+    }
+    return calls.length > 0 || queue.calls.isFinished(id)
   }
 }
 

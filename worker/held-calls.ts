@@ -1,6 +1,7 @@
 import type { Delivery } from '../broker-adapters/adapter.ts'
 import type { WireDeadline } from '../protocol/deadline.ts'
 import type { Message } from '../protocol/message.ts'
+import { generationKey, isReplayed } from '../protocol/replay.ts'
 import type { Attempt } from './attempt.ts'
 import type { ServedMethod } from './handlers.ts'
 import type { ServedQueue } from './served-queue.ts'
@@ -50,14 +51,18 @@ export function isSettled({ stage }: HeldCall): boolean {
 /** The calls of one queue that are held, and the ids of those that ended. */
 export interface HeldCalls {
   readonly size: number
-  get(id: string): HeldCall | undefined
+  /** The same call in the same generation. */
+  get(message: Message): HeldCall | undefined
+  /** In every generation: a replayed dead letter may come while the call that failed is still being settled. */
+  ofId(id: string): readonly HeldCall[]
   all(): readonly HeldCall[]
   add(call: HeldCall): void
   /** It is settled for good: a further copy is a duplicate. */
   finish(call: HeldCall): void
   /** It is no longer held here and may come again. */
   forget(call: HeldCall): void
-  isFinished(id: string): boolean
+  /** By `generationKey`. */
+  isFinished(key: string): boolean
   /** Resolves when no more than so many are held. */
   whenAtMost(count: number): Promise<void>
 }
@@ -65,7 +70,10 @@ export interface HeldCalls {
 const REMEMBERED = 10_000
 
 export function createHeldCalls(remembered: number = REMEMBERED): HeldCalls {
+  /** By generation, as the ids that follow. */
   const held = new Map<string, HeldCall>()
+  /** The replayed among them, by id. */
+  const replayed = new Map<string, HeldCall>()
   const ring: string[] = []
   const finished = new Set<string>()
   let next = 0
@@ -75,17 +83,19 @@ export function createHeldCalls(remembered: number = REMEMBERED): HeldCalls {
     get size() {
       return held.size
     },
-    get: (id) => held.get(id),
+    get: (message) => held.get(generationKey(message)),
+    ofId: (id) => [held.get(id), replayed.get(id)].filter((call) => call !== undefined),
     all: () => [...held.values()],
     add(call) {
-      held.set(call.message.id, call)
+      held.set(generationKey(call.message), call)
+      if (isReplayed(call.message)) replayed.set(call.message.id, call)
     },
     finish(call) {
-      remember(call.message.id)
+      remember(generationKey(call.message))
       remove(call)
     },
     forget: remove,
-    isFinished: (id) => finished.has(id),
+    isFinished: (key) => finished.has(key),
     whenAtMost: (count) =>
       held.size <= count ? Promise.resolve() : new Promise((resolve) => waiters.push({ count, resolve })),
   }
@@ -102,7 +112,9 @@ export function createHeldCalls(remembered: number = REMEMBERED): HeldCalls {
 
   function remove(call: HeldCall): void {
     call.stage = 'done'
-    if (held.get(call.message.id) === call) held.delete(call.message.id)
+    const key = generationKey(call.message)
+    if (held.get(key) === call) held.delete(key)
+    if (replayed.get(call.message.id) === call) replayed.delete(call.message.id)
     if (waiters.length === 0) return
     const ready = waiters.filter(({ count }) => held.size <= count)
     waiters = waiters.filter(({ count }) => held.size > count)

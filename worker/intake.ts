@@ -2,6 +2,7 @@ import type { Delivery } from '../broker-adapters/adapter.ts'
 import { isExpired, readDeadline } from '../protocol/deadline.ts'
 import { attemptOf, HEADER, integerHeader } from '../protocol/headers.ts'
 import { HOST_ID } from '../protocol/host-id.ts'
+import { isReplayed } from '../protocol/replay.ts'
 import { cancelled, crashed, expired } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
 import type { ServedQueue } from './served-queue.ts'
@@ -41,7 +42,8 @@ export function holdCall(queue: ServedQueue, delivery: Delivery, parts: WorkerPa
       !parts.adapter.capabilities.provesFirstDelivery ||
       delivery.redelivered ||
       headers[HEADER.ran] !== undefined ||
-      headers[HEADER.resent] !== undefined,
+      headers[HEADER.resent] !== undefined ||
+      isReplayed(message),
     given: integerHeader(headers, HEADER.given) ?? 0,
     isSolo: integerHeader(headers, HEADER.solo) !== undefined,
   }
@@ -84,6 +86,7 @@ function refuseExpired(call: HeldCall, { now, core }: WorkerParts): Outcome | un
 }
 
 function refuseCancelled(call: HeldCall): Outcome | undefined {
+  if (isReplayed(call.message)) return undefined // it was its former self that was cancelled
   return call.queue.tombstones.has(call.message.id) ? cancelled(call, 'not entered') : undefined
 }
 

@@ -1,7 +1,8 @@
 import { cborCodec } from '../protocol/codec-cbor.ts'
 import { codecFor, type Codec } from '../protocol/codec.ts'
-import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
 import { redact } from '../protocol/redact.ts'
+import { HEADER, replayOf, WIRE_VERSION } from '../protocol/headers.ts'
+import { isReplayed } from '../protocol/replay.ts'
 import type { Reply, ReplyType } from '../protocol/message.ts'
 import type { Executed } from '../protocol/errors.ts'
 import { isErrorCode, ERROR_CODES } from '../protocol/error-codes.ts'
@@ -77,6 +78,7 @@ function reply(call: HeldCall, { options }: WorkerParts, { type, body, contentTy
       [HEADER.worker]: options.name,
       ...(sequence === undefined ? {} : { [HEADER.sequence]: String(sequence) }),
       ...(call.message.headers[HEADER.keep] === undefined ? {} : nameOfMethod(call)),
+      ...(isReplayed(call.message) ? { [HEADER.replay]: String(replayOf(call.message.headers)) } : {}),
     },
     body,
   }

@@ -1,6 +1,7 @@
 import type { DeadLetterReason, Delivery } from '../broker-adapters/adapter.ts'
 import { monotonicMs } from '../protocol/clock.ts'
 import { redact } from '../protocol/redact.ts'
+import { isReplayed } from '../protocol/replay.ts'
 import { lastMoment } from './attempt.ts'
 import { describeThrown, nameOf, stackOf } from './failures.ts'
 import { isSettled, type HeldCall } from './held-calls.ts'
@@ -213,10 +214,11 @@ function releaseAll(call: HeldCall): void {
 function factsFor(call: HeldCall, outcome: Outcome, { now, random }: WorkerParts): SettlementFacts {
   const facts = call.method?.facts
   const retryAfterMs = outcome.kind === 'threw' ? outcome.retryAfterMs : undefined
+  const type = isReplayed(call.message) ? 'send' : call.message.type // nobody waits for it, so it is kept like one
   return {
-    type: call.message.type,
+    type,
     attempt: call.attempt,
-    attempts: attemptsOf(facts, call.message.type),
+    attempts: attemptsOf(facts, type),
     asksForRetry: (facts?.retry?.attempts ?? 1) > 1,
     retryDelayMs: retryDelayMs(facts, { attempt: call.attempt, retryAfterMs, random }),
     remainingMs: call.deadline === undefined ? undefined : lastMoment(call.deadline) - now(),

@@ -1,4 +1,5 @@
 import type { ConformanceCase } from './case.ts'
+import { anyDelay } from './rows/any-delay.ts'
 import { atLeastOnce } from './rows/at-least-once.ts'
 import { backPressure } from './rows/back-pressure.ts'
 import { badInput } from './rows/bad-input.ts'
@@ -19,6 +20,7 @@ import { nobodyListens } from './rows/nobody-listens.ts'
 import { oneOutcome } from './rows/one-outcome.ts'
 import { orderByKey } from './rows/order-by-key.ts'
 import { overrun } from './rows/overrun.ts'
+import { pause } from './rows/pause.ts'
 import { priority as priorities } from './rows/priority.ts'
 import { reconnect } from './rows/reconnect.ts'
 import { retry } from './rows/retry.ts'
@@ -67,10 +69,12 @@ export const CASES: readonly ConformanceCase[] = [
   ...overrun,
   ...crashLoop,
   ...deadline,
+  ...anyDelay,
   ...cancel,
   ...keptResults,
   ...orderByKey,
   ...priorities,
+  ...pause,
   ...groups,
   ...versions,
   ...nobodyListens,

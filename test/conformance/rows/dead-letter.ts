@@ -3,10 +3,13 @@ import { defineService } from '../../../contract/define-service.ts'
 import { method, type } from '../../../contract/method.ts'
 import { NonRetryableError } from '../../../worker/errors.ts'
 import type { Client, DeadLetter } from '../../../client/types.ts'
-import { allOf, eventually } from '../../support/eventually.ts'
+import { allOf, createGate, eventually } from '../../support/eventually.ts'
+import type { HandlerContext, Handlers } from '../../../worker/types.ts'
 import { claimsOf } from '../case.ts'
-import { declaring, errorOf, probe, stubborn, unused } from '../probe.ts'
 import { aNumber, objectOf } from '../schemas.ts'
+import { queueRef, type CaseContext } from '../case-context.ts'
+import { declaring, errorOf, probe, stubborn, unused, type Job } from '../probe.ts'
+import { isEmpty } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('dead letter')
 export const deadLetter = cases
@@ -125,3 +128,99 @@ claim('the admin lists by filter and purges', async (t) => {
   expect(await deadLetters.purge({})).toEqual({ count: 2 })
   expect(await allOf(deadLetters.list())).toEqual([])
 })
+
+/** Fails until it is mended. */
+function createPatient(t: CaseContext) {
+  let isMended = false
+  const seen: { readonly id: string; readonly attempt: number; readonly remainingMs: number }[] = []
+  const run = ({ key }: Job, ctx: HandlerContext<{}, number> | HandlerContext): string => {
+    t.ledger.enter(key)
+    seen.push({ id: ctx.callId, attempt: ctx.attempt, remainingMs: ctx.remainingMs() })
+    if (!isMended) throw new Error('not yet')
+    return `${key} mended`
+  }
+  const handlers: Handlers<typeof stubborn> = { work: run, note: (input, ctx) => void run(input, ctx) }
+  return { seen, handlers, mend: () => void (isMended = true) }
+}
+
+claim('a replayed letter is a new generation of the same send: its id, attempt 1, and no duplicate', async (t) => {
+  const patient = createPatient(t)
+  const worker = await t.serve(stubborn, patient.handlers)
+  const client = t.client()
+  const { id } = await client.service(stubborn).note.send({ key: 'a' })
+  await firstLetter(client)
+  const { deadLetters } = client.queue(probe)
+  expect(await deadLetters.replay({ id: 'somebody-else' })).toEqual({ count: 0 })
+  expect(await deadLetters.replay({ id })).toEqual({ count: 1 })
+  // It fails again, is tried as often as before, and kept again.
+  await eventually(() => patient.seen.length === 6)
+  expect(await firstLetter(client)).toMatchObject({ id, attempts: 3 })
+  patient.mend()
+  expect(await deadLetters.replay({})).toEqual({ count: 1 })
+  await eventually(() => patient.seen.length === 7)
+  await isEmpty(await t.adapter(), queueRef())
+  expect(patient.seen.map((seen) => seen.id)).toEqual(patient.seen.map(() => id))
+  expect(patient.seen.map(({ attempt }) => attempt)).toEqual([1, 2, 3, 1, 2, 3, 1])
+  expect(await lettersOf(client)).toEqual([])
+  expect(worker.counters['duplicates']).toBeUndefined()
+})
+
+claim(
+  'a replayed call has no deadline and is tried like a send; its late answer is counted by who had waited',
+  async (t) => {
+    const once = defineService('probe', {
+      methods: { work: method({ input: type<Job>(), output: type<string>(), retry: { attempts: 2, minDelayMs: 1 } }) },
+    })
+    const patient = createPatient(t)
+    await t.serve(once, { work: patient.handlers.work as (input: Job, ctx: HandlerContext) => string })
+    const client = t.client()
+    const call = client.service(once).work.start({ key: 'a' }, { timeoutMs: 1_000 })
+    expect(await call.outcome()).toMatchObject({ error: { code: 'HANDLER_FAILED', attempts: 2 } })
+    await firstLetter(client)
+    patient.mend()
+    await client.queue(probe).deadLetters.replay({})
+    await eventually(() => client.counters['lateReplies'] === 1)
+    expect(patient.seen.map(({ attempt }) => attempt)).toEqual([1, 2, 1])
+    expect(patient.seen[2]?.remainingMs).toBeGreaterThan(1_000)
+    await isEmpty(await t.adapter(), queueRef())
+  },
+)
+
+claim(
+  'a letter that is replayed while its call is still being answered runs all the same, in the same worker',
+  async (t) => {
+    const [wire, go] = [t.wire(), createGate()]
+    wire.faults.plans.reply = ({ headers }) =>
+      headers['rt-replay'] === undefined ? { outcome: 'stored', after: go.opened } : undefined
+    const patient = createPatient(t)
+    const worker = await t.serve(stubborn, patient.handlers, { wire })
+    const client = t.client()
+    const call = client.service(stubborn).work.start({ key: 'a' })
+    await firstLetter(client)
+    patient.mend()
+    // A broker may leave it until its call is over there.
+    await eventually(async () => (await client.queue(probe).deadLetters.replay({})).count === 1)
+    await eventually(() => patient.seen.length === 4)
+    go.open()
+    await isEmpty(await t.adapter(), queueRef())
+    expect(worker.counters['duplicates']).toBeUndefined()
+    expect((await call.outcome()).status).toBe('error')
+  },
+)
+
+claim(
+  'a replayed letter answers the kept mailbox in place of the failure',
+  async (t) => {
+    const patient = createPatient(t)
+    await t.serve(stubborn, patient.handlers)
+    const client = t.client()
+    const { work } = client.service(stubborn)
+    const { id } = await work.send({ key: 'a' }, { keepMs: 600_000 })
+    expect(await errorOf(work.attach(id))).toMatchObject({ code: 'HANDLER_FAILED', attempts: 3 })
+    patient.mend()
+    expect(await client.queue(probe).deadLetters.replay({ id })).toEqual({ count: 1 })
+    await eventually(async () => (await work.attach(id).outcome()).status === 'ok')
+    expect(await client.service(stubborn).work.attach(id)).toBe('a mended')
+  },
+  { needs: 'maxKeepMs' },
+)
