@@ -68,6 +68,25 @@ export async function keyedAndHurried(): Promise<void> {
   await stub.hurry(undefined, { priority: 'low' })
 }
 
+export async function kept(): Promise<void> {
+  const call = img.resize.start({ path: 'a' }, { keepMs: 60_000, id: 'order-7' })
+  const again = client.service(vendors).valibot.attach(call.id, { timeoutMs: 1000, signal: maybeSignal })
+  is<Equal<Awaited<typeof again>, 'a' | 'b'>>()
+  for await (const report of again.progress) is<Equal<typeof report, { percent: number }>>()
+  const outcome = await img.resize.attach('order-7').outcome()
+  if (outcome.status === 'error' && outcome.error.code === 'TOO_BIG')
+    is<Equal<typeof outcome.error.data.limit, number>>()
+  await img.resize.send({ path: 'a' }, { keepMs: 60_000, delayMs: 1000 })
+  // @ts-expect-error an awaited call has its outcome already
+  await img.resize({ path: 'a' }, { keepMs: 60_000 })
+  // @ts-expect-error nobody answers a one-way send
+  await img.audit.send({ who: 'me' }, { keepMs: 60_000 })
+  // @ts-expect-error so there is nothing to attach to
+  void img.audit.attach('order-7')
+  // @ts-expect-error one id for many calls
+  img.resize.map([{ path: 'a' }], { id: 'order-7' })
+}
+
 export async function outcomes(): Promise<string | number | undefined> {
   const outcome = await img.resize.start({ path: 'a' }).outcome()
   if (outcome.status === 'ok') {

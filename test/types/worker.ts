@@ -7,7 +7,7 @@ import type {
   Handlers,
   Worker,
 } from '../../worker/types.ts'
-import { images, Thumbs, thumbs, vendors } from './contracts.ts'
+import { bank, images, Thumbs, thumbs, vendors } from './contracts.ts'
 import { is, type Equal } from './equal.ts'
 
 declare const worker: Worker
@@ -87,6 +87,17 @@ class ImageService implements Handlers<Images> {
 }
 worker.serve(images, new ImageService())
 worker.serve(thumbs, new Thumbs())
+
+// a keyed method has a fence
+worker.serve(bank, {
+  post(posting, ctx) {
+    is<Equal<typeof ctx.fence, number | undefined>>()
+    return posting.account.length
+  },
+  note() {},
+  touch() {},
+  hurry() {},
+})
 
 // one handler per file, and a whole set checked by `satisfies`
 export const resize: Handler<Images, 'resize'> = async ({ path, width }, ctx) => {
