@@ -8,7 +8,8 @@ import { linkSignal, reasonOf } from './signal-links.ts'
 import type { AttachOptions } from './types.ts'
 
 export interface AttachRequest extends Pick<CallRequest, 'onSettled' | 'onProgress'> {
-  readonly id: string
+  /** Not checked yet. */
+  readonly id: unknown
   readonly options: AttachOptions
 }
 
@@ -51,7 +52,7 @@ export function createAttach({
     const timeoutMs = timeoutOf(client, method, { kind: 'call', given: request.options?.timeoutMs }) // not checked yet
     const waitMs = Math.min(timeoutMs, (callScope.getStore()?.deadline ?? Infinity) - now)
     return createCallState({
-      id: String(request.id).slice(0, MAX_SHOWN),
+      id: typeof request.id === 'string' ? request.id.slice(0, MAX_SHOWN) : '',
       kind: 'call',
       target: method,
       endsAt: monotonicMs() + waitMs,

@@ -131,14 +131,14 @@ export function handOut(queue: MemoryQueue, now: () => number): void {
   while (!queue.isPaused) {
     const consumer = freest(queue.consumers)
     if (consumer === undefined) return
-    // Among equals in turn: the next one is that which was not chosen for longest.
-    queue.consumers.delete(consumer)
-    queue.consumers.add(consumer)
     const stored = queue.ready.take()
     if (stored === undefined) return
     if (stored.expiresAt <= now()) queue.ready.endTurn(stored)
     else {
       consumer.held++
+      // Among equals in turn: the next one is that which got nothing for longest.
+      queue.consumers.delete(consumer)
+      queue.consumers.add(consumer)
       queue.held.add(stored)
       consumer.onEntry(stored)
     }

@@ -207,10 +207,9 @@ claim(
   'a call that is given an id runs once, whoever starts it: later ones get its outcome without a publish',
   async (t) => {
     const go = createGate()
-    const clients = [t.client(), t.client()]
-    const start = (index: number) =>
-      clients[index % 2]?.service(shop).charge.start({ key: 'a' }, { ...KEEP, id: 'order-7' })
-    const calls = [start(0), start(0), start(1)]
+    const start = (stub: ReturnType<typeof shopOf>) => stub.charge.start({ key: 'a' }, { ...KEEP, id: 'order-7' })
+    const [one, other] = [shopOf(t.client()), shopOf(t.client())]
+    const calls = [start(one), start(one), start(other)]
     await t.serve(shop, {
       ...none,
       charge: async ({ key }) => (t.ledger.enter(key), await go.opened, `${key} charged`),
@@ -218,7 +217,7 @@ claim(
     await eventually(() => t.ledger.runs('a') === 1)
     go.open()
     expect(await Promise.all(calls)).toEqual(calls.map(() => 'a charged'))
-    expect(calls.map((call) => call?.id)).toEqual(['order-7', 'order-7', 'order-7'])
+    expect(calls.map(({ id }) => id)).toEqual(['order-7', 'order-7', 'order-7'])
     const wire = t.wire()
     const late = shopOf(t.client({ wire })).charge.start({ key: 'another input' }, { ...KEEP, id: 'order-7' })
     expect(await late).toBe('a charged')
