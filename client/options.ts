@@ -166,7 +166,7 @@ function refuseUndeclared({ service, method, facts }: StubMethod, { key, priorit
 
 function priorityOf(priority: unknown): 'high' | 'normal' | undefined {
   if (priority === undefined || priority === 'high' || priority === 'normal') return priority
-  throw new ConfigError(`priority must be 'high' or 'normal'; got ${String(priority)}`)
+  throw new ConfigError(`priority must be 'high' or 'normal'; got ${describeValue(priority)}`)
 }
 
 function checkKept(verb: Verb, { keepMs, id }: RequestOptions, { service, method, facts }: StubMethod): void {
