@@ -4,6 +4,8 @@ import { NonRetryableError, RetryAfter } from '../../../worker/errors.ts'
 import { createLimiter } from '../../../worker/limiter.ts'
 import { appendHistory, attemptsOf, retryDelayMs } from '../../../worker/retry-policy.ts'
 import { createTombstones } from '../../../worker/tombstones.ts'
+import { HEADER } from '../../../protocol/headers.ts'
+import { generationKey } from '../../../protocol/replay.ts'
 
 describe('limiter', () => {
   it('runs so many at once, first come first served', () => {
@@ -81,13 +83,32 @@ describe('retry policy', () => {
 })
 
 describe('held calls', () => {
-  const named = (id: string): HeldCall => ({ message: { id }, stage: 'running' }) as unknown as HeldCall // only these are read
+  const named = (id: string, headers = {}): HeldCall =>
+    ({ message: { id, headers }, stage: 'running' }) as unknown as HeldCall // only these are read
 
   it('remembers the last finished ids, and not those that may come again', () => {
     const calls = createHeldCalls(3)
     for (const id of ['a', 'b', 'c', 'd']) calls.finish(named(id))
     calls.forget(named('e'))
     expect(['a', 'b', 'c', 'd', 'e'].map((id) => calls.isFinished(id))).toEqual([false, true, true, true, false])
+  })
+
+  it('know a replayed call from the one that failed, held or finished', () => {
+    const calls = createHeldCalls()
+    const [failed, again] = [named('a'), named('a', { [HEADER.replay]: '1' })]
+    calls.add(failed)
+    expect(calls.get(again.message)).toBeUndefined()
+    calls.add(again)
+    expect([calls.get(failed.message), calls.get(again.message), calls.ofId('a')]).toEqual([
+      failed,
+      again,
+      [failed, again],
+    ])
+    calls.finish(failed)
+    expect([calls.size, calls.ofId('a')]).toEqual([1, [again]])
+    expect([failed, again].map(({ message }) => calls.isFinished(generationKey(message)))).toEqual([true, false])
+    calls.finish(again)
+    expect([calls.size, calls.isFinished(generationKey(again.message))]).toEqual([0, true])
   })
 
   it('tells when it is empty', async () => {
