@@ -211,7 +211,8 @@ export function createHubMessages(options: {
   }
   function handOutOf(queue: HubQueue, at: number): boolean {
     let isWritten = false
-    while (queue.readyCount > 0 && !queue.isPaused) {
+    // Looked at first: who is asked, and gets nothing, would lose his turn.
+    while (queue.hasNext()) {
       const subscription = queue.pickSubscription()
       if (subscription === undefined) return isWritten
       const entry = queue.takeNext()
@@ -304,9 +305,7 @@ export function createHubMessages(options: {
       return isWritten
     },
     hasDirty() {
-      for (const queue of dirty) {
-        if (queue.readyCount > 0 && queue.subscriptions.length > 0 && !queue.isPaused) return true
-      }
+      for (const queue of dirty) if (queue.subscriptions.length > 0 && queue.hasNext()) return true
       return false
     },
     releaseDue(at) {

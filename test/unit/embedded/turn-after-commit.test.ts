@@ -91,6 +91,23 @@ test('the next of a key is handed out when the end of the one before it is store
   expect([first.state, second.state]).toEqual(['gone', 'leased'])
 })
 
+test('consumers take turns, also while nothing can be handed out', () => {
+  const { messages, queue, add, store } = slowDisk()
+  const consumers = [consumerOf(queue), consumerOf(queue)]
+  queue.subscriptions.push(...consumers)
+  const entries = ['a1', 'a2', 'a3', 'a4'].map(add)
+  store()
+  for (const entry of entries) messages.place(entry)
+  const chosen: (HubSubscription | undefined)[] = []
+  for (const entry of entries) {
+    messages.handOut()
+    chosen.push(entry.holder)
+    messages.settle(entry, 'sometime')
+    store()
+  }
+  expect(chosen.map((one) => one === consumers[0])).toEqual([true, false, true, false])
+})
+
 test('a keyed message is handed out only with a fence that is stored', () => {
   const { messages, queue, add, store } = slowDisk()
   queue.subscriptions.push(consumerOf(queue))
