@@ -1,5 +1,6 @@
 // THE SEAM: what the core and an adapter say to each other. No broker's type, word or error passes through it:
 // what an adapter rejects with is an error of protocol/errors.ts (BROKER_UNAVAILABLE, BROKER_REFUSED, CLOSED).
+import type { Clock } from '../protocol/clock.ts'
 import type { Message, QueueRef, Reply } from '../protocol/message.ts'
 
 /** What this broker can do; each field that weakens a rule of docs/semantics.md says which. */
@@ -210,4 +211,6 @@ export interface AdapterFactory {
   /** For people: logs and errors name the broker by it. Without secrets. */
   readonly url: string
   readonly create: () => BrokerAdapter
+  /** Of a test: the clients and workers of this broker live by it. @default that of the process */
+  readonly '~clock'?: Clock | undefined
 }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { monotonicMs } from '../protocol/clock.ts'
+import { monotonicMs, SYSTEM_CLOCK } from '../protocol/clock.ts'
 import { BrokerError, CallError, ConfigError, messageOf, ReplytoError } from '../protocol/errors.ts'
 import { closeOnce, type Grace } from '../protocol/grace.ts'
 import { redactError } from '../protocol/redact.ts'
@@ -22,6 +22,7 @@ type Close = (options: { readonly graceMs: number }) => Promise<void>
 /** One connection: loads the adapter, follows its state, and ends its users in order when it closes. */
 export function createBrokerCore(target: Target, options: ConnectOptions): OwnedCore {
   const resolved = resolveConnectOptions(options)
+  const { clock = SYSTEM_CLOCK } = target
   const log = createLog(resolved.log, monotonicMs)
   const listeners = new Set<(state: BrokerState) => void>()
   const refusalListeners = new Set<(refusal: ReplytoError) => void>()
@@ -45,6 +46,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   const core: OwnedCore = {
     url: target.url,
     namespace: resolved.namespace,
+    clock,
     processId,
     maxPayloadBytes: resolved.maxPayloadBytes,
     connectTimeoutMs: resolved.connectTimeoutMs,
@@ -98,7 +100,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
         processId,
         maxPayloadBytes: resolved.maxPayloadBytes,
         log: (level, code, message) => log.write(level, code, message, target.url),
-        now: Date.now,
+        now: clock.now,
         onState,
       })
       if (isStopping) return
@@ -139,7 +141,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   }
 
   function setState(next: BrokerState): void {
-    if (state === 'up' || state === 'blocked') lastUpAt = monotonicMs()
+    if (state === 'up' || state === 'blocked') lastUpAt = clock.monotonic()
     if (state === next) return
     state = next
     for (const listener of listeners) tell(listener, next)

@@ -1,3 +1,4 @@
+import type { Clock } from '../protocol/clock.ts'
 import type { ReplytoError } from '../protocol/errors.ts'
 import type { BrokerAdapter, Capabilities } from './adapter.ts'
 
@@ -46,7 +47,9 @@ export interface BrokerCore {
   readonly maxPayloadBytes: number
   readonly connectTimeoutMs: number
   readonly state: BrokerState
-  /** It was up at some time since `monotonicMs`. */
+  /** All that waits for this broker waits by it. */
+  readonly clock: Clock
+  /** It was up at some time since then, of the clock's `monotonic`. */
   wasUpSince(monotonicMs: number): boolean
   /** Listens to every change. Returns the function that ends it. */
   onState(listener: (state: BrokerState) => void): () => void

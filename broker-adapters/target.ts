@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { Clock } from '../protocol/clock.ts'
 import { ConfigError } from '../protocol/errors.ts'
 import { redactUrl } from '../protocol/redact.ts'
 import type { AdapterFactory, BrokerAdapter } from './adapter.ts'
@@ -8,6 +9,7 @@ export interface Target {
   /** Without secrets. */
   readonly url: string
   readonly load: () => Promise<BrokerAdapter>
+  readonly clock?: Clock | undefined
 }
 
 export type TargetOption = string | readonly string[] | AdapterFactory | undefined
@@ -22,7 +24,8 @@ export function readTarget(option: TargetOption): Target {
   if (option === undefined && fromEnvironment !== undefined) return readUrl(fromEnvironment, 'REPLYTO_URL: ')
   const target: unknown = option ?? 'file:./.replyto'
   if (typeof target === 'string') return readUrl(target)
-  if (isFactory(target)) return { url: redactUrl(target.url), load: async () => target.create() }
+  if (isFactory(target))
+    return { url: redactUrl(target.url), load: async () => target.create(), clock: target['~clock'] }
   if (Array.isArray(target) && target.length === 1 && typeof target[0] === 'string') return readUrl(target[0])
   if (Array.isArray(target) && target.length > 1)
     throw new ConfigError('several nodes are given, but no broker of this version takes more than one: give one URL')

@@ -1,5 +1,4 @@
 import { callScope } from '../protocol/call-scope.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { CallError } from '../protocol/errors.ts'
 import { createCallState, detailsOf, failed, type CallState } from './call-state.ts'
 import type { CallerOptions, CallRequest, StubMethod } from './caller.ts'
@@ -23,6 +22,7 @@ const MAX_SHOWN = 100
 
 export function createAttach({
   options: client,
+  clock,
   pending,
   publisher,
   refusal,
@@ -48,14 +48,15 @@ export function createAttach({
   }
 
   function newState(method: StubMethod, request: AttachRequest, unlink: () => void): CallState {
-    const now = Date.now()
+    const now = clock.now()
     const timeoutMs = timeoutOf(client, method, { kind: 'call', given: request.options?.timeoutMs }) // not checked yet
     const waitMs = Math.min(timeoutMs, (callScope.getStore()?.deadline ?? Infinity) - now)
     return createCallState({
       id: typeof request.id === 'string' ? request.id.slice(0, MAX_SHOWN) : '',
       kind: 'call',
       target: method,
-      endsAt: monotonicMs() + waitMs,
+      clock,
+      endsAt: clock.monotonic() + waitMs,
       deadline: now + Math.max(waitMs, CANCEL_KNOWN_MS),
       expiresAt: undefined,
       failFast: method.stub.failFast ?? client.failFast,

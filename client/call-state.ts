@@ -1,4 +1,4 @@
-import { monotonicMs } from '../protocol/clock.ts'
+import type { Clock } from '../protocol/clock.ts'
 import { CallError, type CallFacts, type ErrorDetails, type Executed, type Stage } from '../protocol/errors.ts'
 import type { Mailbox } from '../broker-adapters/adapter.ts'
 import type { Encoding } from '../protocol/codec.ts'
@@ -35,7 +35,9 @@ export interface CallState {
   readonly id: string
   readonly kind: 'call' | 'send'
   readonly target: CallTarget
-  /** Of `monotonicMs`. */
+  /** Its broker's. */
+  readonly clock: Clock
+  /** Of the clock's `monotonic`. */
   readonly startedAt: number
   readonly endsAt: number
   /** Epoch ms. A send's is only that of its own waiting. */
@@ -75,7 +77,17 @@ export interface CallState {
 
 export interface CallStateOptions extends Pick<
   CallState,
-  'id' | 'kind' | 'target' | 'endsAt' | 'deadline' | 'expiresAt' | 'failFast' | 'waitsForItself' | 'kept' | 'copies'
+  | 'id'
+  | 'kind'
+  | 'target'
+  | 'clock'
+  | 'endsAt'
+  | 'deadline'
+  | 'expiresAt'
+  | 'failFast'
+  | 'waitsForItself'
+  | 'kept'
+  | 'copies'
 > {
   readonly onSettled: (state: CallState, end: Settled) => void
 }
@@ -89,7 +101,8 @@ class StateOfCall implements CallState {
   readonly id: string
   readonly kind: 'call' | 'send'
   readonly target: CallTarget
-  readonly startedAt = monotonicMs()
+  readonly startedAt: number
+  readonly clock: Clock
   readonly endsAt: number
   readonly deadline: number
   readonly expiresAt: number | undefined
@@ -113,6 +126,8 @@ class StateOfCall implements CallState {
     this.id = options.id
     this.kind = options.kind
     this.target = options.target
+    this.clock = options.clock
+    this.startedAt = options.clock.monotonic()
     this.endsAt = options.endsAt
     this.deadline = options.deadline
     this.expiresAt = options.expiresAt
@@ -150,7 +165,7 @@ export function factsOf(state: CallState): CallFacts {
     queue: state.target.queueName,
     callId: state.id,
     attempts: state.attempts,
-    elapsedMs: Math.round(monotonicMs() - state.startedAt),
+    elapsedMs: Math.round(state.clock.monotonic() - state.startedAt),
   }
 }
 

@@ -1,7 +1,7 @@
 import { checkValue, type Checked } from '../contract/check-value.ts'
 import type { MethodFacts } from '../contract/method.ts'
 import { callScope, MAX_CALL_DEPTH, type CallScope } from '../protocol/call-scope.ts'
-import { monotonicMs } from '../protocol/clock.ts'
+import type { Clock } from '../protocol/clock.ts'
 import type { Encoding } from '../protocol/codec.ts'
 import { CallError, ConfigError } from '../protocol/errors.ts'
 import { userHeadersProblem } from '../protocol/headers.ts'
@@ -53,6 +53,7 @@ export interface Caller {
 
 export interface CallerOptions {
   readonly options: ResolvedClientOptions
+  readonly clock: Clock
   readonly pending: PendingCalls
   readonly publisher: Publisher
   readonly cancels: Cancels
@@ -64,6 +65,7 @@ export interface CallerOptions {
 
 export function createCaller({
   options: client,
+  clock,
   pending,
   publisher,
   cancels,
@@ -107,13 +109,14 @@ export function createCaller({
   ): CallState {
     const kind = verb === 'send' ? 'send' : 'call'
     const timeoutMs = timeoutOf(client, method, { kind, given: options?.timeoutMs }) // not checked yet: null would throw here
-    const now = Date.now()
+    const now = clock.now()
     const deadline = Math.min(now + timeoutMs, scope?.deadline ?? Infinity)
     return createCallState({
       id: options?.id === undefined ? newCallId() : idOf(options.id),
       kind,
       target: method,
-      endsAt: monotonicMs() + (deadline - now),
+      clock,
+      endsAt: clock.monotonic() + (deadline - now),
       deadline,
       expiresAt: kind === 'call' ? deadline : addTo(now, options?.expiresMs),
       failFast: options?.failFast ?? method.stub.failFast ?? client.failFast,
@@ -136,7 +139,7 @@ export function createCaller({
         `calls are nested deeper than ${MAX_CALL_DEPTH}: does a handler call itself?`,
         detailsOf(state),
       )
-    if (scope !== undefined && scope.deadline <= Date.now())
+    if (scope !== undefined && scope.deadline <= clock.now())
       throw new CallError('TIMEOUT', 'the deadline of the call around it has passed', detailsOf(state))
   }
 

@@ -1,6 +1,5 @@
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import { encodeCancel } from '../protocol/cancel-message.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { messageOf } from '../protocol/errors.ts'
 import { createGrace } from '../protocol/grace.ts'
 import { cancelTopic, helloTopic } from '../protocol/queue-names.ts'
@@ -48,7 +47,7 @@ export function createCancels({ core, wheel, giveUp, onCancelled }: CancelsOptio
       }
       if (executedOf(state) !== 'unknown') return end()
       giveUp(state)
-      wheel.schedule(monotonicMs() + PROOF_MS, end)
+      wheel.schedule(core.clock.monotonic() + PROOF_MS, end)
       void withdraw(state).then((neverRuns) => {
         if (!neverRuns) return
         state.evidence ??= 'no'
@@ -91,7 +90,7 @@ export function createCancels({ core, wheel, giveUp, onCancelled }: CancelsOptio
     if (isClosed) return
     const queue = queueOf(target)
     queue.live.set(id, deadline)
-    if (queue.live.size >= queue.pruneAt) prune(queue)
+    if (queue.live.size >= queue.pruneAt) prune(queue, core.clock.now())
     queue.fresh.push(id)
     if (queue.fresh.length === 1) setImmediate(sayFresh, queue)
   }
@@ -124,7 +123,7 @@ export function createCancels({ core, wheel, giveUp, onCancelled }: CancelsOptio
   async function repeatForNewWorkers(queue: CancelledQueue, topic: string): Promise<void> {
     try {
       const stopListening = await core.connected?.onBroadcast(topic, () => {
-        prune(queue)
+        prune(queue, core.clock.now())
         broadcast(queue, [...queue.live.keys()])
       })
       if (isClosed) stopListening?.()
@@ -135,7 +134,7 @@ export function createCancels({ core, wheel, giveUp, onCancelled }: CancelsOptio
   }
 
   function broadcast(queue: CancelledQueue, ids: readonly string[]): void {
-    const now = Date.now()
+    const now = core.clock.now()
     for (let from = 0; from < ids.length; from += MAX_IDS) {
       const some = ids.slice(from, from + MAX_IDS)
       const until = Math.max(...some.map((id) => queue.live.get(id) ?? now))
@@ -145,8 +144,7 @@ export function createCancels({ core, wheel, giveUp, onCancelled }: CancelsOptio
 }
 
 /** Forgets what is over; the next time when there are twice as many, so that it costs each cancel the same. */
-function prune(queue: CancelledQueue): void {
-  const now = Date.now()
+function prune(queue: CancelledQueue, now: number): void {
   for (const [id, until] of queue.live) if (until < now) queue.live.delete(id)
   queue.pruneAt = Math.max(MIN_PRUNE, 2 * queue.live.size)
 }

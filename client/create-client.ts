@@ -47,7 +47,7 @@ export function createClient(
   const core = broker['~core']
   const counters = createCounters()
   const count: CountClient = (name) => counters.add(name)
-  const wheel = createTimerWheel()
+  const wheel = createTimerWheel({ clock: core.clock })
   const watch = createQueueWatch(core)
   let closed: CallError | undefined
   const close = closeOnce(CLIENT_DEFAULTS.graceMs, closeAll)
@@ -76,6 +76,7 @@ export function createClient(
   const publisher = createPublisher({ core, options: resolved, outbox, inbox, mailboxes, watch })
   const callerOptions: CallerOptions = {
     options: resolved,
+    clock: core.clock,
     pending,
     publisher,
     cancels,

@@ -171,7 +171,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
     else if (state.kind === 'call') message.replyTo = inboxAddress()
     // What waits in a delay does not expire there: a worker looks at its deadline when it is due.
     if (state.expiresAt !== undefined && message.delayMs === undefined)
-      message.expiresInMs = Math.max(1, state.expiresAt - Date.now())
+      message.expiresInMs = Math.max(1, state.expiresAt - core.clock.now())
     return message
   }
 

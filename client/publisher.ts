@@ -99,7 +99,7 @@ export function createPublisher({
     const depth = isCall ? (callScope.getStore()?.depth ?? 0) : 0
     // Assigned one by one: this is done for every call, and spreading what is conditional is many times slower.
     const all: Record<string, string> = { ...headers, ...headersOf(method) }
-    all[HEADER.sent] = String(Date.now())
+    all[HEADER.sent] = String(core.clock.now())
     if (state.expiresAt !== undefined) all[HEADER.deadline] = String(state.expiresAt)
     if (depth > 0) all[HEADER.depth] = String(depth)
     if (state.kept !== undefined) all[HEADER.keep] = String(state.kept.keepMs)

@@ -1,12 +1,11 @@
 import type { BrokerCore } from '../broker-adapters/broker.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import type { CallTarget } from './call-state.ts'
 
 /** Who consumes a queue, asked seldom: a time-out names it, `failFast` depends on it. */
 export interface QueueWatch {
   /** How many consumers it has; undefined: the broker could not tell. An answer of the last second serves again, unless it was none. */
   look(target: CallTarget): Promise<number | undefined>
-  /** What `look` learned since then (`monotonicMs`). */
+  /** What `look` learned since then (of the clock's `monotonic`). */
   seenSince(queueName: string, since: number): number | undefined
 }
 
@@ -19,7 +18,7 @@ export function createQueueWatch(core: BrokerCore): QueueWatch {
   return {
     async look(target) {
       const last = seen.get(target.queueName)
-      if (last !== undefined && last.consumers > 0 && monotonicMs() - last.at < FRESH_MS) return last.consumers
+      if (last !== undefined && last.consumers > 0 && core.clock.monotonic() - last.at < FRESH_MS) return last.consumers
       let answer = asking.get(target.queueName)
       if (answer === undefined) {
         answer = ask(target).finally(() => asking.delete(target.queueName))
@@ -37,7 +36,7 @@ export function createQueueWatch(core: BrokerCore): QueueWatch {
   async function ask({ queue, queueName }: CallTarget): Promise<number | undefined> {
     try {
       const consumers = (await core.connected?.stats(queue))?.consumers
-      if (consumers !== undefined) seen.set(queueName, { at: monotonicMs(), consumers })
+      if (consumers !== undefined) seen.set(queueName, { at: core.clock.monotonic(), consumers })
       return consumers
     } catch {
       return undefined // the broker is away, or the queue does not exist yet

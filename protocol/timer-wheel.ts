@@ -1,4 +1,4 @@
-import { monotonicMs } from './clock.ts'
+import { SYSTEM_CLOCK, type Clock, type ClockTimer } from './clock.ts'
 
 export interface ScheduledTimer {
   cancel(): void
@@ -7,12 +7,19 @@ export interface ScheduledTimer {
 /** Many deadlines, one timer. Built for timers that are nearly always cancelled: both directions cost a set operation. */
 export interface TimerWheel {
   /**
-   * Fires once, never before `at` (of `monotonicMs`), at most about two granularities after it while the event loop is free.
+   * Fires once, never before `at` (of the clock's `monotonic`), at most about two granularities after it while the event loop is free.
    * `argument` is passed on, so that no closure has to be made.
    */
   schedule<T>(at: number, fire: (argument: T) => void, argument?: T): ScheduledTimer
   /** Forgets every timer; later ones never fire. */
   close(): void
+}
+
+export interface TimerWheelOptions {
+  /** @default 10 */
+  readonly granularityMs?: number | undefined
+  /** @default SYSTEM_CLOCK */
+  readonly clock?: Clock | undefined
 }
 
 const SLOTS = 1024
@@ -23,15 +30,15 @@ const MAX_SLEEP_MS = 2_147_483_647
  * A hashed timing wheel (Varghese and Lauck, 1987): slot = tick mod 1024, each slot a set. It sleeps until the next slot
  * that holds something, so an idle wheel costs nothing.
  */
-export function createTimerWheel({ granularityMs = 10 }: { readonly granularityMs?: number } = {}): TimerWheel {
+export function createTimerWheel({ granularityMs = 10, clock = SYSTEM_CLOCK }: TimerWheelOptions = {}): TimerWheel {
   const slots = Array.from({ length: SLOTS }, () => new Set<Entry>())
   let size = 0
   let isClosed = false
   /** The last tick whose slot was emptied of what was due. */
-  let doneTick = Math.floor(monotonicMs() / granularityMs)
+  let doneTick = Math.floor(clock.monotonic() / granularityMs)
   /** While slots are emptied: what is scheduled meanwhile comes after them, in a slot that is not behind already. */
   let wakeTick: number | undefined
-  let sleeper: NodeJS.Timeout | undefined
+  let sleeper: ClockTimer | undefined
   let wakesAtTick = Infinity
 
   return {
@@ -50,7 +57,7 @@ export function createTimerWheel({ granularityMs = 10 }: { readonly granularityM
 
     close() {
       isClosed = true
-      clearTimeout(sleeper)
+      sleeper?.cancel()
       for (const slot of slots) slot.clear()
       size = 0
     },
@@ -61,14 +68,14 @@ export function createTimerWheel({ granularityMs = 10 }: { readonly granularityM
   }
 
   function currentTick(): number {
-    return Math.floor(monotonicMs() / granularityMs)
+    return Math.floor(clock.monotonic() / granularityMs)
   }
 
   function sleepUntil(tick: number): void {
-    clearTimeout(sleeper)
+    sleeper?.cancel()
     wakesAtTick = tick
-    const delayMs = Math.ceil(tick * granularityMs - monotonicMs())
-    sleeper = setTimeout(wake, Math.min(Math.max(1, delayMs), MAX_SLEEP_MS))
+    const delayMs = Math.ceil(tick * granularityMs - clock.monotonic())
+    sleeper = clock.after(Math.min(Math.max(1, delayMs), MAX_SLEEP_MS), wake)
   }
 
   function wake(): void {

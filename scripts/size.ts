@@ -7,7 +7,14 @@ import { installInto, packInto } from './pack.ts'
 // `npm run size`: what it costs to have the package: bytes on disk and the time that an import takes. Build first.
 
 const STARTS = 15
-const ENTRIES = ['replyto', 'replyto/contract', 'replyto/embedded', 'replyto/memory', 'replyto/adapter']
+const ENTRIES = [
+  'replyto',
+  'replyto/contract',
+  'replyto/embedded',
+  'replyto/memory',
+  'replyto/adapter',
+  'replyto/testing',
+]
 
 const dir = mkdtempSync(join(tmpdir(), 'replyto-size-'))
 try {

@@ -1,5 +1,4 @@
 import { MAX_CALL_DEPTH, type CallScope } from '../protocol/call-scope.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { CLOCK_TOLERANCE_MS, type WireDeadline } from '../protocol/deadline.ts'
 import type { DeclaredError, ReplytoError } from '../protocol/errors.ts'
 import { HEADER, integerHeader } from '../protocol/headers.ts'
@@ -24,7 +23,7 @@ export class Attempt implements CallScope {
   readonly depth: number
   readonly queue: string
   /** Monotonic ms. */
-  readonly startedAt = monotonicMs()
+  readonly startedAt: number
   /** The handler itself was called. */
   isEntered = false
   /** What it does from now on changes nothing. */
@@ -41,6 +40,7 @@ export class Attempt implements CallScope {
 
   constructor(call: HeldCall, parts: WorkerParts) {
     this.number = call.attempt
+    this.startedAt = parts.core.clock.monotonic()
     this.depth = depthOf(call) + 1
     this.queue = call.queue.name
     this.#parts = parts

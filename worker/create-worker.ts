@@ -3,7 +3,6 @@ import type { Broker } from '../broker-adapters/broker.ts'
 import { openBroker } from '../broker-adapters/connect.ts'
 import { refuseConnectOptions } from '../broker-adapters/connect-options.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { createCounters } from '../protocol/counters.ts'
 import { ConfigError, messageOf } from '../protocol/errors.ts'
 import { closeOnce, type Grace } from '../protocol/grace.ts'
@@ -47,7 +46,7 @@ export interface WorkerSetup {
   /** Closed with the worker. */
   readonly isOwned: boolean
   readonly options: ResolvedWorkerOptions
-  /** Epoch ms. @default Date.now */
+  /** Epoch ms. @default the clock of the broker */
   readonly now?: () => number
   /** @default Math.random */
   readonly random?: () => number
@@ -56,11 +55,12 @@ export interface WorkerSetup {
 }
 
 export function buildWorker(setup: WorkerSetup): Worker {
-  const { broker, isOwned, options, now = Date.now, random = Math.random } = setup
+  const { broker, isOwned, options, random = Math.random } = setup
   const core = broker['~core']
+  const { now = core.clock.now } = setup
   const counters = createCounters()
   const limiter = createLimiter(options.concurrency)
-  const wheel = createTimerWheel()
+  const wheel = createTimerWheel({ clock: core.clock })
   const queues: ServedQueue[] = []
   const end = createEnd()
   let serving: Serving | undefined
@@ -87,7 +87,7 @@ export function buildWorker(setup: WorkerSetup): Worker {
         calls: createHeldCalls(),
         tombstones: createTombstones(now),
         running: 0,
-        lastDeliveryAt: monotonicMs(),
+        lastDeliveryAt: core.clock.monotonic(),
       })
       return worker
     },
@@ -176,7 +176,7 @@ export function buildWorker(setup: WorkerSetup): Worker {
 
   function health(): WorkerHealth {
     const state = stateNow()
-    const at = monotonicMs()
+    const at = core.clock.monotonic()
     return {
       state,
       queues: queues.map((queue) => ({

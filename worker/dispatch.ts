@@ -1,6 +1,5 @@
 import type { Delivery } from '../broker-adapters/adapter.ts'
 import type { CancelMessage } from '../protocol/cancel-message.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { isValidId } from '../protocol/ids.ts'
 import { lastMoment } from './attempt.ts'
 import { generationKey } from '../protocol/replay.ts'
@@ -97,7 +96,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
   }
 
   function accept(queue: ServedQueue, delivery: Delivery): void {
-    queue.lastDeliveryAt = monotonicMs()
+    queue.lastDeliveryAt = core.clock.monotonic()
     if ((isStopped || runs.isStuck) && !delivery.handBacks) return giveBackAtOnce(delivery)
     if (!isValidId(wireText(delivery.message.id)))
       return refuseUnnamed(delivery, 'its id is not 1 to 64 of A-Z, a-z, 0-9, ., _ and -')
@@ -170,7 +169,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
     }
     const stop = outbox.onRoom(goOn)
     const { deadline } = call
-    const timer = deadline && wheel.schedule(monotonicMs() + lastMoment(deadline) + 1 - now(), goOn)
+    const timer = deadline && wheel.schedule(core.clock.monotonic() + lastMoment(deadline) + 1 - now(), goOn)
     call.leave = leave
   }
 
@@ -178,7 +177,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
   function retryLater(call: HeldCall, delayMs: number): void {
     call.stage = 'held'
     if (isStopped || call.isSolo || delayMs > HOLD_MS) return settler.giveBack(call, { delayMs })
-    call.dueAt = monotonicMs() + delayMs
+    call.dueAt = core.clock.monotonic() + delayMs
     const timer = wheel.schedule(call.dueAt, () => {
       call.leave = undefined
       waitForSlot(call)
@@ -195,7 +194,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
   }
 
   function giveBackUnbegun(call: HeldCall): void {
-    const delayMs = call.stage === 'held' ? call.dueAt - monotonicMs() : 0
+    const delayMs = call.stage === 'held' ? call.dueAt - core.clock.monotonic() : 0
     if (takeOut(call)) settler.giveBack(call, { delayMs })
   }
 

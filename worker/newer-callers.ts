@@ -1,4 +1,3 @@
-import { monotonicMs } from '../protocol/clock.ts'
 import { HEADER, integerHeader, WIRE_VERSION } from '../protocol/headers.ts'
 import { isOlderVersion } from '../protocol/queue-names.ts'
 import { lastMoment } from './attempt.ts'
@@ -38,7 +37,7 @@ export function createNewerCallers(parts: WorkerParts, { settle, giveBack }: New
     if (holdMs <= 0) return refuse(call)
     call.stage = 'held'
     call.given++
-    call.dueAt = monotonicMs() + holdMs
+    call.dueAt = core.clock.monotonic() + holdMs
     const timer = wheel.schedule(call.dueAt, () => {
       call.leave = undefined
       if (patienceOf(call) <= 0) return refuse(call)

@@ -1,6 +1,5 @@
 import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
 import type { BrokerCore } from '../broker-adapters/broker.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import type { Reply } from '../protocol/message.ts'
 import type { ScheduledTimer, TimerWheel } from '../protocol/timer-wheel.ts'
 import type { WorkerCount } from './worker-counters.ts'
@@ -69,7 +68,8 @@ export function createReplyOutbox({ core, adapter, wheel, count, limits }: Reply
   let isClosed = false
   const stopListening = core.onState((state) => {
     if (state === 'up') retry()
-    if (state === 'blocked') for (const item of open) if (isOverdue(item)) settle(item, 'tooLate')
+    if (state === 'blocked')
+      for (const item of open) if (isOverdue(item, core.clock.monotonic())) settle(item, 'tooLate')
   })
   const hasRoom = (): boolean => open.size < limits.replies && openBytes < limits.bytes
 
@@ -166,7 +166,7 @@ export function createReplyOutbox({ core, adapter, wheel, count, limits }: Reply
 
   function retryLater(): void {
     if (isClosed || retryTimer !== undefined) return
-    retryTimer = wheel.schedule(monotonicMs() + retryMs, retry)
+    retryTimer = wheel.schedule(core.clock.monotonic() + retryMs, retry)
     retryMs = Math.min(retryMs * 2, MAX_RETRY_MS)
   }
 
@@ -202,6 +202,6 @@ export function createReplyOutbox({ core, adapter, wheel, count, limits }: Reply
 
 const UNTRIED = { isSettled: false, isTried: false } as const
 
-function isOverdue({ wanted }: Item): boolean {
-  return wanted !== undefined && wanted.deadlineAt <= monotonicMs()
+function isOverdue({ wanted }: Item, now: number): boolean {
+  return wanted !== undefined && wanted.deadlineAt <= now
 }

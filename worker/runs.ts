@@ -1,4 +1,3 @@
-import { monotonicMs } from '../protocol/clock.ts'
 import { BrokerError, CallError, RemoteError } from '../protocol/errors.ts'
 import { Attempt, OVERRUN_GRACE_MS, type AbortCause } from './attempt.ts'
 import { cancelled, nameOf, stackOf, timedOut } from './failures.ts'
@@ -112,7 +111,7 @@ export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onNoRoom, onSt
     { cause, reason }: { readonly cause: AbortCause; readonly reason: CallError | RemoteError },
   ): void {
     attempt.timer?.cancel()
-    attempt.timer = wheel.schedule(monotonicMs() + OVERRUN_GRACE_MS, () => overrun(call, attempt))
+    attempt.timer = wheel.schedule(core.clock.monotonic() + OVERRUN_GRACE_MS, () => overrun(call, attempt))
     attempt.abort(cause, reason)
   }
 
@@ -122,7 +121,7 @@ export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onNoRoom, onSt
     attempt.isOver = true
     overrunSlots++
     count('overrun')
-    const ranMs = Math.round(monotonicMs() - attempt.startedAt)
+    const ranMs = Math.round(core.clock.monotonic() - attempt.startedAt)
     const name = nameOf(call)
     core.log('warn', 'OVERRUN', `the handler of ${name} ignores its signal after ${ranMs} ms and keeps its slot`, name)
     if (call.running === attempt) {

@@ -1,6 +1,5 @@
 import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
 import type { BrokerCore } from '../broker-adapters/broker.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { createGrace, type Grace } from '../protocol/grace.ts'
 import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import { createDeliveryLoop } from './delivery-loop.ts'
@@ -46,7 +45,7 @@ export function createServing(given: ServingOptions): Serving {
 
   return {
     async start() {
-      for (const queue of queues) queue.lastDeliveryAt = monotonicMs()
+      for (const queue of queues) queue.lastDeliveryAt = core.clock.monotonic()
       await Promise.all(loops.map((loop) => loop.start()))
     },
     isConsuming: (queue) => loops.some((loop) => loop.queue === queue && loop.isConsuming),

@@ -1,5 +1,4 @@
 import type { DeadLetterReason, Delivery } from '../broker-adapters/adapter.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { redact } from '../protocol/redact.ts'
 import { isReplayed } from '../protocol/replay.ts'
 import { lastMoment } from './attempt.ts'
@@ -159,7 +158,7 @@ export function createSettler(
           `a dead letter of ${nameOf(call)} is not stored: ${describeThrown(error)}`,
           call.queue.name,
         )
-        if (monotonicMs() + waitMs > giveUpAt) return true
+        if (core.clock.monotonic() + waitMs > giveUpAt) return true
       }
       await new Promise<void>((resolve) => setTimeout(resolve, waitMs)) // also ends behind the worker's close
     }
@@ -237,9 +236,9 @@ function answerUntil(call: HeldCall, parts: WorkerParts): number {
 }
 
 /** Monotonic ms. */
-function deadlineOf({ deadline }: HeldCall, { now }: WorkerParts): number {
-  if (deadline === undefined) return monotonicMs() + ANSWER_WITHOUT_DEADLINE_MS
-  return monotonicMs() + Math.max(0, lastMoment(deadline) - now())
+function deadlineOf({ deadline }: HeldCall, { now, core }: WorkerParts): number {
+  if (deadline === undefined) return core.clock.monotonic() + ANSWER_WITHOUT_DEADLINE_MS
+  return core.clock.monotonic() + Math.max(0, lastMoment(deadline) - now())
 }
 
 function whyOf(call: HeldCall, outcome: Outcome): DeadLetterReason {

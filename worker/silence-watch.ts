@@ -1,4 +1,3 @@
-import { monotonicMs } from '../protocol/clock.ts'
 import { describeThrown } from './failures.ts'
 import type { ServedQueue } from './served-queue.ts'
 import type { WorkerParts } from './worker-parts.ts'
@@ -43,15 +42,20 @@ export function watchForSilence(
 
   function mayBeSilent(): boolean {
     const hasFreeCredit = queue.calls.size < options.prefetch
-    return isOpen() && core.state === 'up' && hasFreeCredit && monotonicMs() - queue.lastDeliveryAt >= tuning.silentMs
+    return (
+      isOpen() &&
+      core.state === 'up' &&
+      hasFreeCredit &&
+      core.clock.monotonic() - queue.lastDeliveryAt >= tuning.silentMs
+    )
   }
 
   async function look(): Promise<void> {
     try {
       const isSeen = mayBeSilent() && (await isStarved()) && mayBeSilent()
       starvedLooks = isSeen ? starvedLooks + 1 : 0
-      if (starvedLooks < 2 || monotonicMs() - rebuiltAt < tuning.rebuildMs) return
-      rebuiltAt = monotonicMs()
+      if (starvedLooks < 2 || core.clock.monotonic() - rebuiltAt < tuning.rebuildMs) return
+      rebuiltAt = core.clock.monotonic()
       count('consumersRebuilt')
       const text = `the consumer of ${queue.name} gets nothing although messages wait: it is replaced`
       core.log('warn', 'SILENT_CONSUMER', text, queue.name)

@@ -9,6 +9,11 @@ export type { MemoryOptions } from './options.ts'
  * options that cannot be.
  */
 export function memory(options: MemoryOptions = {}): AdapterFactory {
-  const { name } = resolveMemoryOptions(options)
-  return { '~adapter': 'memory', url: `memory:${name}`, create: () => createMemoryAdapter({ name }) }
+  const { name, clock } = resolveMemoryOptions(options)
+  return {
+    '~adapter': 'memory',
+    url: `memory:${name}`,
+    create: () => createMemoryAdapter({ name, clock }),
+    '~clock': clock,
+  }
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../../protocol/clock.ts'
 import { CallError, messageOf } from '../../protocol/errors.ts'
 import { HEADER } from '../../protocol/headers.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
@@ -31,12 +32,18 @@ import { memoryLetters } from './memory-letters.ts'
 
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+export interface MemoryAdapterOptions {
+  readonly name: string
+  /** For the delays of a broker that is not there yet. @default that of the process */
+  readonly clock?: Clock | undefined
+}
+
 /**
  * A broker inside this process, for tests: the same rules, nothing on disk. Everything is handed over in a later turn and
  * as a copy, so that no caller sees its own objects come back.
  */
-export function createMemoryAdapter({ name }: { readonly name: string }): BrokerAdapter {
-  const broker = memoryBroker(name)
+export function createMemoryAdapter({ name, clock }: MemoryAdapterOptions): BrokerAdapter {
+  const broker = memoryBroker(name, clock)
   const cleanups = new Set<() => void>()
   let context: AdapterContext | undefined
   let isStopped = false
@@ -127,7 +134,8 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       broker.inboxes.set(address, inbox)
       const leave = (): void => {
         inbox.readers.clear()
-        inbox.leaseTimer = setTimeout(() => broker.inboxes.delete(address), leaseMs).unref()
+        inbox.leaseTimer = broker.clock.after(leaseMs, () => broker.inboxes.delete(address))
+        inbox.leaseTimer.unref()
       }
       cleanups.add(leave)
       return {
@@ -171,7 +179,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       const queue = queueOf(ref)
       const delayed = queue.delayed.get(id)
       const stored = queue.ready.remove(id) ?? delayed?.stored
-      clearTimeout(delayed?.timer)
+      delayed?.timer.cancel()
       queue.delayed.delete(id)
       if (stored !== undefined) queue.ready.endTurn(stored)
       setImmediate(() => handOut(queue, now))
@@ -222,7 +230,7 @@ export function createMemoryAdapter({ name }: { readonly name: string }): Broker
       if (what === 'dead') queue.dead.clear()
       if (what === 'delayed') {
         for (const { stored, timer } of queue.delayed.values()) {
-          clearTimeout(timer)
+          timer.cancel()
           queue.ready.endTurn(stored)
         }
         queue.delayed.clear()

@@ -1,4 +1,5 @@
 import type { DeadLetterReason, StoredDeadLetter } from '../adapter.ts'
+import { SYSTEM_CLOCK, type Clock, type ClockTimer } from '../../protocol/clock.ts'
 import { queueName } from '../../protocol/queue-names.ts'
 import type { Message, QueueRef, Reply } from '../../protocol/message.ts'
 import type { MemoryInbox, MemoryMailbox } from './memory-inbox.ts'
@@ -6,6 +7,8 @@ import { createReadyMessages, type ReadyMessages } from './ready-messages.ts'
 
 /** One broker per process and name: what it holds lives as long as the process. */
 export interface MemoryBroker {
+  /** Of the first who opened it. */
+  readonly clock: Clock
   readonly queues: Map<string, MemoryQueue>
   readonly inboxes: Map<string, MemoryInbox>
   readonly mailboxes: Map<string, MemoryMailbox>
@@ -33,10 +36,11 @@ export interface StoredMessage {
 
 export interface MemoryQueue {
   readonly name: string
+  readonly clock: Clock
   readonly features: QueueRef['features']
   readonly ready: ReadyMessages
   isPaused: boolean
-  readonly delayed: Map<string, { readonly stored: StoredMessage; readonly timer: NodeJS.Timeout }>
+  readonly delayed: Map<string, { readonly stored: StoredMessage; readonly timer: ClockTimer }>
   readonly held: Set<StoredMessage>
   readonly dead: Map<string, StoredDeadLetter>
   readonly consumers: Set<Consumer>
@@ -49,10 +53,11 @@ export const DEDUPE_MS = 600_000
 
 const brokers = new Map<string, MemoryBroker>()
 
-export function memoryBroker(name: string): MemoryBroker {
+export function memoryBroker(name: string, clock: Clock = SYSTEM_CLOCK): MemoryBroker {
   let broker = brokers.get(name)
   if (broker === undefined) {
     broker = {
+      clock,
       queues: new Map(),
       inboxes: new Map(),
       mailboxes: new Map(),
@@ -72,6 +77,7 @@ export function memoryQueue(broker: MemoryBroker, namespace: string, ref: QueueR
   if (queue === undefined) {
     queue = {
       name,
+      clock: broker.clock,
       features: ref.features,
       ready: createReadyMessages(ref.features),
       isPaused: false,
@@ -115,7 +121,7 @@ function delay(queue: MemoryQueue, stored: StoredMessage, now: () => number): vo
 
   function wait(): void {
     const left = dueAt - now()
-    const timer = setTimeout(left > MAX_TIMER_MS ? wait : due, Math.min(left, MAX_TIMER_MS))
+    const timer = queue.clock.after(Math.min(left, MAX_TIMER_MS), left > MAX_TIMER_MS ? wait : due)
     timer.unref()
     queue.delayed.set(stored.message.id, { stored, timer })
   }

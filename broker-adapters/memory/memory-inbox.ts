@@ -1,3 +1,4 @@
+import type { ClockTimer } from '../../protocol/clock.ts'
 import { replayOf } from '../../protocol/headers.ts'
 import { isFinalReply, type Reply } from '../../protocol/message.ts'
 import type { MemoryBroker } from './memory-broker.ts'
@@ -5,7 +6,7 @@ import type { MemoryBroker } from './memory-broker.ts'
 export interface MemoryInbox {
   /** None while its lease outlives the connection of a process. */
   readonly readers: Set<(reply: Reply) => void>
-  leaseTimer: NodeJS.Timeout | undefined
+  leaseTimer: ClockTimer | undefined
 }
 
 /** Of one call: keeps its outcome. Its readers are the broker's, as they outlive it. */
@@ -13,7 +14,7 @@ export interface MemoryMailbox {
   readonly keepMs: number
   outcome: Reply | undefined
   /** Ends it; begins anew with each outcome. */
-  leaseTimer: NodeJS.Timeout | undefined
+  leaseTimer: ClockTimer | undefined
 }
 
 /** Node's timers go no further. */
@@ -39,9 +40,10 @@ export function keepMailbox(broker: MemoryBroker, name: string, keepMs: number):
     outcome: undefined,
   }
   broker.mailboxes.set(name, mailbox)
-  clearTimeout(mailbox.leaseTimer)
+  mailbox.leaseTimer?.cancel()
   const end = (): void => void broker.mailboxes.delete(name)
-  mailbox.leaseTimer = setTimeout(end, Math.min(mailbox.keepMs, MAX_KEEP_MS)).unref()
+  mailbox.leaseTimer = broker.clock.after(Math.min(mailbox.keepMs, MAX_KEEP_MS), end)
+  mailbox.leaseTimer.unref()
   return mailbox
 }
 

@@ -49,6 +49,7 @@ const EXPECTED = {
   notes: ['noted 1'],
   noWorker: 'NO_WORKER',
   stored: true,
+  tested: ['later', 6, 'TOO_WIDE'],
   middleware: ['resize', 'count', 'note', 'ping', 'flaky', 'hopeless'],
   logged: ['HANDLER_FAILED', 'HANDLER_FAILED'],
   badUrl: 'CONFIG',
@@ -92,7 +93,14 @@ function describeConsumers({ project, toolbox }: { readonly project: Project; re
   })
 
   test('the published code has no top-level await, so that it can be required', async () => {
-    const entries = ['replyto', 'replyto/contract', 'replyto/embedded', 'replyto/memory', 'replyto/adapter']
+    const entries = [
+      'replyto',
+      'replyto/contract',
+      'replyto/embedded',
+      'replyto/memory',
+      'replyto/adapter',
+      'replyto/testing',
+    ]
     const script = `for (const entry of ${JSON.stringify(entries)}) console.log(Object.keys(require(entry)).length > 0)`
     const ended = await run(toolbox.node('20'), ['-e', script], { cwd: project.dir })
     expect(ended).toEqual({ code: 0, stdout: 'true\n'.repeat(entries.length), stderr: '' })

@@ -80,14 +80,14 @@ const RULES: readonly ImportRule[] = [
     reason: 'the root only re-exports what is for users',
     mayImport: [CONTRACT, PROTOCOL, SEAM, /^client\//, /^worker\//],
   },
-  ...['examples', 'bench', 'scripts'].map((folder) => ({
+  ...['testing', 'examples', 'bench', 'scripts'].map((folder) => ({
     files: new RegExp(`^${folder}/`),
     reason: `${folder} use the package as others do: by its public name`,
     mayImport: [new RegExp(`^${folder}/`), NODE, PACKAGE],
   })),
 ]
 
-const PUBLISHED = /^(?:contract|protocol|broker-adapters|client|worker)\/|^index\.ts$/
+const PUBLISHED = /^(?:contract|protocol|broker-adapters|client|worker|testing)\/|^index\.ts$/
 const CORE = /^(?:contract|protocol|client|worker)\//
 const BROKER_WORD = /\b(?:rabbitmq|amqp\w*|redis|ioredis|bullmq|kafka\w*|embedded)\b|\bmemory:/i
 
@@ -155,6 +155,12 @@ describe('the sources', () => {
       .flatMap(({ text }) => readImports(text))
       .filter(({ specifier, isTypeOnly }) => !isTypeOnly && !/^\.|^node:/.test(specifier))
     expect([...new Set(packages.map(({ specifier }) => specifier))]).toEqual(['vitest'])
+  })
+
+  test('of client and worker ask the clock of their broker, which a test may move', () => {
+    const ownTime = /\b(?:Date\.now|performance\.now|monotonicMs)\b/
+    const timed = published.filter(({ path }) => /^(?:client|worker)\//.test(path))
+    expect(namesOf(timed.filter(({ text }) => ownTime.test(withoutComments(text))))).toEqual([])
   })
 
   test('of the core name no broker, in comments neither', () => {

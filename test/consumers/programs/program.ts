@@ -25,6 +25,7 @@ import { isFinalReply, type AdapterFactory, type BrokerAdapter, type PublishOutc
 import { defineService, describeService, method, methodsOf, type, type Service } from 'replyto/contract'
 import { embedded, type EmbeddedOptions } from 'replyto/embedded'
 import { memory } from 'replyto/memory'
+import { fakeContext, testService } from 'replyto/testing'
 import type { ConformanceOptions } from 'replyto/testing/conformance'
 
 // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- comparing two generic functions is the trick
@@ -213,6 +214,21 @@ async function useBroker(url: string): Promise<Record<string, unknown>> {
   }
 }
 
+/** What a user's own tests do. */
+async function useTesting(): Promise<unknown[]> {
+  const handlers = new Images()
+  const service = await testService(images, handlers)
+  await service.stub.note.send('later', { delayMs: 3_600_000 })
+  await service.clock.advance(3_600_000)
+  const { area } = await service.stub.resize({ width: 3, height: 2 })
+  await service.close()
+  const ctx = fakeContext(images, 'resize')
+  same<Equal<(typeof ctx)['reports'], readonly number[]>>(true)
+  const failed = ctx.fail('TOO_WIDE', { limit: 1 })
+  same<Equal<typeof failed.data, { readonly limit: number }>>(true)
+  return [handlers.notes[0]?.split(' ')[0], area, failed.code]
+}
+
 async function main(): Promise<void> {
   const url = process.argv[2] ?? 'memory:program'
   let badUrl: unknown
@@ -224,6 +240,7 @@ async function main(): Promise<void> {
   const used = await useBroker(url)
   const text = JSON.stringify({
     ...used,
+    tested: await useTesting(),
     badUrl,
     methods: Object.keys(describeService(asService).methods),
     derived: Object.keys(methodsOf<Api>()({ greet: { timeoutMs: 500 } })),

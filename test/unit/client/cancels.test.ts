@@ -3,7 +3,7 @@ import { createCancels } from '../../../client/cancels.ts'
 import { createCallState, type CallState } from '../../../client/call-state.ts'
 import { openBroker } from '../../../broker-adapters/connect.ts'
 import { createClient } from '../../../client/index.ts'
-import { monotonicMs } from '../../../protocol/clock.ts'
+import { monotonicMs, SYSTEM_CLOCK } from '../../../protocol/clock.ts'
 import { parseCancel } from '../../../protocol/cancel-message.ts'
 import { createTimerWheel } from '../../../protocol/timer-wheel.ts'
 import { createGate, eventually } from '../../support/eventually.ts'
@@ -231,6 +231,7 @@ function publishedState(id = 'some-call'): CallState {
     id,
     kind: 'call',
     target: { service: 'echo', method: 'say', queue, queueName: 'replyto.q.default.echo.v1' },
+    clock: SYSTEM_CLOCK,
     endsAt: monotonicMs() + 600_000,
     deadline: Date.now() + 600_000,
     expiresAt: Date.now() + 600_000,

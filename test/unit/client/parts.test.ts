@@ -5,7 +5,7 @@ import { createCallState, executedOf, type CallState } from '../../../client/cal
 import { createPendingCalls } from '../../../client/pending-calls.ts'
 import { createQueueWatch } from '../../../client/queue-watch.ts'
 import { linkSignal } from '../../../client/signal-links.ts'
-import { monotonicMs } from '../../../protocol/clock.ts'
+import { monotonicMs, SYSTEM_CLOCK } from '../../../protocol/clock.ts'
 import { createTimerWheel } from '../../../protocol/timer-wheel.ts'
 import { createScripted } from '../../support/scripted-adapter.ts'
 
@@ -26,6 +26,7 @@ function stateOf(
     id,
     kind,
     target,
+    clock: SYSTEM_CLOCK,
     ...times,
     expiresAt: kind === 'call' ? times.deadline : undefined,
     failFast: false,

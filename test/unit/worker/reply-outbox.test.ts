@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { BrokerAdapter } from '../../../broker-adapters/adapter.ts'
 import type { BrokerCore, BrokerState } from '../../../broker-adapters/broker.ts'
+import { SYSTEM_CLOCK } from '../../../protocol/clock.ts'
 import type { Reply } from '../../../protocol/message.ts'
 import type { TimerWheel } from '../../../protocol/timer-wheel.ts'
 import { createReplyOutbox } from '../../../worker/reply-outbox.ts'
@@ -29,6 +30,7 @@ function outboxWith(reply: BrokerAdapter['reply'], limits = { replies: 1_000, by
       listener = given
       return () => (listener = undefined)
     },
+    clock: SYSTEM_CLOCK,
   } as unknown as BrokerCore // the rest is not used
   const outbox = createReplyOutbox({ core, adapter: { reply }, wheel, count: (name) => counts.push(name), limits })
   return {
