@@ -177,12 +177,18 @@ export function createPublisher({
     state.onStage?.()
     if (!isFinalReply(reply.type)) {
       const progress =
-        onProgress && reply.type === 'progress' ? readProgress(reply, { facts, validate: client.validate }) : undefined
+        onProgress && reply.type === 'progress'
+          ? readProgress(reply, { facts, validate: client.validate, maxPayloadBytes: core.maxPayloadBytes })
+          : undefined
       if (progress !== undefined) onProgress?.(progress.value)
       return
     }
     state.onReply = undefined // a second answer is a late one
-    const end = readFinalReply(state, reply, { facts, validate: client.validate })
+    const end = readFinalReply(state, reply, {
+      facts,
+      validate: client.validate,
+      maxPayloadBytes: core.maxPayloadBytes,
+    })
     if (state.cancelled !== undefined) return state.settle(cancelledEnd(state))
     if (end instanceof Promise) void end.then((settled) => state.answer(settled))
     else state.answer(end)

@@ -3,6 +3,7 @@ import type { MethodFacts } from '../contract/method.ts'
 import type { Schema } from '../contract/types.ts'
 import { codecFor } from '../protocol/codec.ts'
 import { messageOf, RemoteError } from '../protocol/errors.ts'
+import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
 import type { Reply } from '../protocol/message.ts'
 import { describeIssues, errorFromWire, parseWireError, plainIssues } from '../protocol/wire-errors.ts'
 import { detailsOf, factsOf, failed, type CallState, type Settled } from './call-state.ts'
@@ -11,11 +12,12 @@ import type { Validate } from './types.ts'
 export interface ReadReplyOptions {
   readonly facts: MethodFacts
   readonly validate: Validate
+  readonly maxPayloadBytes: number
 }
 
 /** The outcome that a final reply means. What it proves of `executed` is noted in the state first. */
 export function readFinalReply(state: CallState, reply: Reply, options: ReadReplyOptions): Settled | Promise<Settled> {
-  const decoded = decode(reply)
+  const decoded = decode(reply, options.maxPayloadBytes)
   if (reply.type === 'result') {
     state.evidence = 'yes'
     if (decoded.problem !== undefined) return failed(unreadable(state, decoded.problem))
@@ -28,9 +30,9 @@ export function readFinalReply(state: CallState, reply: Reply, options: ReadRepl
 /** The value of a progress reply; undefined: unreadable. */
 export function readProgress(
   reply: Reply,
-  { facts, validate }: ReadReplyOptions,
+  { facts, validate, maxPayloadBytes }: ReadReplyOptions,
 ): { readonly value: unknown } | undefined {
-  const decoded = decode(reply)
+  const decoded = decode(reply, maxPayloadBytes)
   if (decoded.problem !== undefined) return undefined
   const checked = checkValue(validate === 'off' ? undefined : facts.progress, decoded.value)
   if (checked instanceof Promise) return decoded // reports are not held back for an asynchronous schema
@@ -80,14 +82,20 @@ function parse(
 }
 
 function decode(
-  reply: Reply,
+  { contentType, contentEncoding, headers, body }: Reply,
+  maxPayloadBytes: number,
 ): { readonly value: unknown; readonly problem?: undefined } | { readonly problem: string } {
-  const codec = codecFor(reply.contentType)
-  if (codec === undefined) return { problem: `its content type is ${JSON.stringify(reply.contentType.slice(0, 100))}` }
-  if (reply.contentEncoding !== undefined)
-    return { problem: `its content encoding is ${JSON.stringify(reply.contentEncoding.slice(0, 100))}` }
+  const version = headers[HEADER.version]
+  if (version !== undefined && version !== WIRE_VERSION)
+    return { problem: `its wire version is ${short(version)}, known is ${WIRE_VERSION}` }
+  const codec = codecFor(contentType)
+  if (codec === undefined) return { problem: `its content type is ${short(contentType)}` }
+  if (contentEncoding !== undefined && contentEncoding !== '')
+    return { problem: `its content encoding is ${short(contentEncoding)}` }
+  if (body.length > maxPayloadBytes)
+    return { problem: `it has ${body.length} bytes, maxPayloadBytes is ${maxPayloadBytes}` }
   try {
-    return { value: codec.decode(reply.body) }
+    return { value: codec.decode(body) }
   } catch (error) {
     return { problem: messageOf(error) }
   }
@@ -95,4 +103,8 @@ function decode(
 
 function unreadable(state: CallState, problem: string): RemoteError {
   return new RemoteError('INVALID_MESSAGE', `the reply could not be read: ${problem}`, detailsOf(state))
+}
+
+function short(text: string): string {
+  return JSON.stringify(text.slice(0, 100))
 }

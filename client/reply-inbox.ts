@@ -76,8 +76,18 @@ export function createReplyInbox({ core, leaseMs, pending, count, onOpen }: Repl
   /** A reply nobody waits for is counted, never thrown; whatever it is, the broker may forget it. */
   function receive(reply: Reply, done: () => void): void {
     const state = pending.get(reply.correlationId)
-    if (state?.onReply === undefined) count(isOwnId(reply.correlationId) ? 'lateReplies' : 'foreignReplies')
-    else state.onReply(reply)
+    if (state?.onReply === undefined) count(isOwn(reply.correlationId) ? 'lateReplies' : 'foreignReplies')
+    else state.onReply(isWhole(reply) ? reply : { ...reply, contentType: '', headers: {} })
     done()
   }
+}
+
+/** What a stranger answers may be anything, whatever its type says. */
+function isOwn(correlationId: unknown): boolean {
+  return typeof correlationId === 'string' && isOwnId(correlationId)
+}
+
+/** Else it has no content type that is known, and is read as such. */
+function isWhole({ contentType, headers }: { readonly contentType: unknown; readonly headers: unknown }): boolean {
+  return typeof contentType === 'string' && typeof headers === 'object' && headers !== null
 }

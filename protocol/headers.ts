@@ -59,6 +59,7 @@ export function userHeadersProblem(headers: Iterable<readonly [unknown, unknown]
     if (name === '__proto__') return "has a header '__proto__', which JavaScript gives a meaning of its own"
     if (typeof value !== 'string') return `has the header ${name} with a ${typeof value} as value; headers are strings`
     if (!value.isWellFormed()) return `has the header ${name} with a value that is not well-formed text`
+    if (/\p{Cc}/u.test(value)) return `has the header ${name} with a control character in its value`
     bytes += name.length + Buffer.byteLength(value)
   }
   return bytes > MAX_USER_HEADER_BYTES
@@ -69,7 +70,7 @@ export function userHeadersProblem(headers: Iterable<readonly [unknown, unknown]
 /** A header that is a whole number ≥ 0 of at most 15 digits; undefined when it is absent or anything else. */
 export function integerHeader(headers: Readonly<Record<string, string>>, name: string): number | undefined {
   const text = headers[name]
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined
+  return typeof text === 'string' && /^\d{1,15}$/.test(text) ? Number(text) : undefined
 }
 
 export function attemptOf(headers: Readonly<Record<string, string>>): number {

@@ -1,4 +1,5 @@
 import type { Codec } from './codec.ts'
+import { MAX_DEPTH } from './encodable.ts'
 import { ERROR_CODES, isErrorCode } from './error-codes.ts'
 import {
   DeclaredError,
@@ -42,7 +43,7 @@ export function parseWireError(value: unknown): WireError {
     retryable: typeof retryable === 'boolean' ? retryable : isErrorCode(code) && ERROR_CODES[code].retryable,
     attempts: typeof attempts === 'number' && Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 1,
     ...(data === undefined ? {} : { data }),
-    ...(Array.isArray(issues) ? { issues: issues.flatMap(parseIssue) } : {}),
+    ...(Array.isArray(issues) ? { issues: issues.slice(0, MAX_ISSUES).flatMap(parseIssue) } : {}),
   }
 }
 
@@ -65,9 +66,11 @@ export function errorFromWire(
   )
 }
 
+const MAX_ISSUES = 50
+
 /** Schemas' issues as plain data: paths become strings and numbers. */
 export function plainIssues(issues: readonly Issue[]): Issue[] {
-  return issues.slice(0, 50).map((issue) => ({
+  return issues.slice(0, MAX_ISSUES).map((issue) => ({
     message: redact(issue.message),
     ...(issue.path === undefined ? {} : { path: issue.path.map(plainKey) }),
   }))
@@ -100,7 +103,7 @@ function parseIssue(value: unknown): Issue[] {
     return []
   const path =
     'path' in value && Array.isArray(value.path)
-      ? value.path.filter((key) => typeof key === 'string' || typeof key === 'number')
+      ? value.path.slice(0, MAX_DEPTH).filter((key) => typeof key === 'string' || typeof key === 'number')
       : undefined
   return [{ message: value.message.slice(0, 1000), ...(path === undefined ? {} : { path }) }]
 }

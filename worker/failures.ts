@@ -37,6 +37,14 @@ export function tooDeep(call: HeldCall, depth: number): Outcome {
   )
 }
 
+export function inputTooLarge(call: HeldCall, maxBytes: number): Outcome {
+  const { length } = call.message.body
+  return refused(
+    'PAYLOAD_TOO_LARGE',
+    `the input of ${nameOf(call)} has ${length} bytes; maxPayloadBytes is ${maxBytes}`,
+  )
+}
+
 export function invalidInput(call: HeldCall, issues: readonly Issue[]): Outcome {
   const plain = plainIssues(issues)
   return refused(

@@ -53,7 +53,11 @@ export class RunContext implements HandlerContext<Record<string, unknown>, unkno
   }
 
   get headers(): Readonly<Record<string, string>> {
-    this.#headers ??= Object.freeze(Object.fromEntries(userHeaders(this.#options.call)))
+    if (this.#headers === undefined) {
+      const headers = Object.fromEntries(userHeaders(this.#options.call))
+      Object.setPrototypeOf(headers, null) // data of a stranger: `headers.constructor` is there only if it was sent
+      this.#headers = Object.freeze(headers)
+    }
     return this.#headers
   }
 
@@ -78,7 +82,9 @@ export class RunContext implements HandlerContext<Record<string, unknown>, unkno
 
 /** The caller's own headers. */
 export function userHeaders({ message }: HeldCall): [string, string][] {
-  return Object.entries(message.headers).filter(([name]) => !name.startsWith('rt-'))
+  return Object.entries(message.headers).filter(
+    ([name, value]) => typeof value === 'string' && !name.toLowerCase().startsWith('rt-'),
+  )
 }
 
 /** Best effort: a report that cannot be sent is counted and logged, never thrown into the handler. */

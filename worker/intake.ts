@@ -90,16 +90,16 @@ function refuseCancelled(call: HeldCall): Outcome | undefined {
   return call.queue.tombstones.has(call.message.id) ? cancelled(call, 'not entered') : undefined
 }
 
-/** A worker writes only to inboxes of its own namespace: a stranger's message must not make it post elsewhere. */
-function replyAddressOf({ message }: Delivery, { core, count }: WorkerParts): string | undefined {
+/** Undefined: nobody waits, or not where this worker may write to. */
+function replyAddressOf({ message }: Delivery, { core, count, isReplyAddress }: WorkerParts): string | undefined {
   const replyTo = wireText(message.replyTo, MAX_ADDRESS_CHARS + 1)
   if (replyTo === '') return undefined
-  if (replyTo.startsWith(`${core.namespace}.`) && replyTo.length <= MAX_ADDRESS_CHARS) return replyTo
+  if (isReplyAddress(replyTo)) return replyTo
   count('refusedReplyAddress')
   core.log(
     'warn',
     'REPLY_ADDRESS',
-    `call ${message.id} wants its reply at an address that is not of '${core.namespace}'; it gets none`,
+    `call ${message.id} wants its reply at an address that is no inbox of '${core.namespace}' nor one of replyAddresses; it gets none`,
   )
   return undefined
 }

@@ -5,6 +5,7 @@ import type { Middleware } from '../protocol/middleware.ts'
 import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
 import { describeValue } from '../protocol/redact.ts'
+import { checkedReplyAddresses } from './reply-addresses.ts'
 import type { CreateWorkerOptions, ServeOptions } from './types.ts'
 
 export const WORKER_DEFAULTS = Object.freeze({
@@ -45,10 +46,11 @@ export interface ResolvedWorkerOptions {
   readonly prefetch: number
   readonly middleware: readonly Middleware[]
   readonly validate: 'both' | 'receiver' | 'off'
+  readonly replyAddresses: readonly string[]
 }
 
 const WORKER_OPTIONS = [
-  ...(['name', 'group', 'concurrency', 'prefetch', 'middleware', 'validate'] as const),
+  ...(['name', 'group', 'concurrency', 'prefetch', 'middleware', 'validate', 'replyAddresses'] as const),
   ...CONNECT_OPTIONS,
 ] as const satisfies readonly (keyof CreateWorkerOptions)[]
 const SERVE_OPTIONS = ['concurrency', 'attemptTimeoutMs'] as const satisfies readonly (keyof ServeOptions)[]
@@ -76,6 +78,7 @@ export function resolveWorkerOptions(options: CreateWorkerOptions): ResolvedWork
     prefetch,
     middleware: [...middleware],
     validate,
+    replyAddresses: checkedReplyAddresses(options.replyAddresses),
   })
 }
 

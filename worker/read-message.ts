@@ -3,7 +3,15 @@ import { MAX_CALL_DEPTH } from '../protocol/call-scope.ts'
 import { codecFor, type Codec } from '../protocol/codec.ts'
 import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
 import { depthOf } from './attempt.ts'
-import { describeThrown, invalidInput, notCallable, tooDeep, unknownMethod, unreadable } from './failures.ts'
+import {
+  describeThrown,
+  inputTooLarge,
+  invalidInput,
+  notCallable,
+  tooDeep,
+  unknownMethod,
+  unreadable,
+} from './failures.ts'
 import type { ServedMethod } from './handlers.ts'
 import type { HeldCall } from './held-calls.ts'
 import type { Outcome } from './settlement.ts'
@@ -18,13 +26,14 @@ export interface Readable {
   readonly input: unknown
 }
 
-/** Envelope and body; INVALID_MESSAGE, UNKNOWN_METHOD or OVERLOADED. */
-export function readMessage(call: HeldCall): Readable | Refused {
+/** Envelope and body; INVALID_MESSAGE, UNKNOWN_METHOD, PAYLOAD_TOO_LARGE or OVERLOADED. */
+export function readMessage(call: HeldCall, maxPayloadBytes: number): Readable | Refused {
   const { message, method } = call
   const problem = envelopeProblem(call)
   const codec = codecFor(wireText(message.contentType))
   if (problem !== undefined) return { outcome: problem }
   if (codec === undefined || method === undefined) return { outcome: unknownMethod(call) } // said by the problem before
+  if (message.body.length > maxPayloadBytes) return { outcome: inputTooLarge(call, maxPayloadBytes) }
   if (depthOf(call) > MAX_CALL_DEPTH) return { outcome: tooDeep(call, depthOf(call)) }
   try {
     return { method, codec, input: codec.decode(message.body) }

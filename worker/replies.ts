@@ -33,7 +33,7 @@ export function errorReply(
   parts: WorkerParts,
   { failure, executed }: { readonly failure: Failure; readonly executed: Executed },
 ): Reply {
-  const codec = codecFor(call.message.contentType) ?? cborCodec
+  const codec = codecFor(wireText(call.message.contentType)) ?? cborCodec
   const error: WireError = {
     code: failure.code,
     message: redact(failure.message).slice(0, 4000).toWellFormed(),

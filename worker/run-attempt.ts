@@ -13,7 +13,7 @@ import type { WorkerParts } from './worker-parts.ts'
 /** Decode → method → parse → middleware → handler → check → encode. Never rejects; the worker decides what follows. */
 export async function runAttempt(call: HeldCall, attempt: Attempt, parts: WorkerParts): Promise<Outcome> {
   try {
-    const read = readMessage(call)
+    const read = readMessage(call, parts.core.maxPayloadBytes)
     if ('outcome' in read) return read.outcome
     const { method, codec } = read
     const parsing = parseInput(call, read.input, { method, parts })

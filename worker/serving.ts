@@ -7,6 +7,7 @@ import { createDispatcher } from './dispatch.ts'
 import { OVERRUN_GRACE_MS } from './attempt.ts'
 import type { Limiter } from './limiter.ts'
 import type { ResolvedWorkerOptions, WorkerTuning } from './options.ts'
+import { createReplyAddressCheck } from './reply-addresses.ts'
 import { createReplyOutbox } from './reply-outbox.ts'
 import type { ServedQueue } from './served-queue.ts'
 import type { WorkerCount } from './worker-counters.ts'
@@ -39,7 +40,8 @@ export function createServing(given: ServingOptions): Serving {
   const { core, adapter, wheel, count, queues, tuning } = given
   const limits = { replies: tuning.maxReplies, bytes: tuning.maxReplyBytes }
   const outbox = createReplyOutbox({ core, adapter, wheel, count, limits })
-  const parts: WorkerParts = { ...given, outbox }
+  const isReplyAddress = createReplyAddressCheck(core.namespace, given.options.replyAddresses)
+  const parts: WorkerParts = { ...given, outbox, isReplyAddress }
   const dispatcher = createDispatcher(parts, { queues, updateFlow })
   const loops = queues.map((queue) => createDeliveryLoop(queue, { parts, dispatcher }))
 

@@ -18,7 +18,7 @@ export type Outcome =
   | { readonly kind: 'returned'; readonly body: Uint8Array }
   /** What `ctx.fail` made was thrown. */
   | { readonly kind: 'declared'; readonly failure: Failure }
-  /** INVALID_INPUT, UNKNOWN_METHOD or OVERLOADED: the handler was not entered. */
+  /** INVALID_INPUT, PAYLOAD_TOO_LARGE, UNKNOWN_METHOD or OVERLOADED: the handler was not entered. */
   | { readonly kind: 'refused'; readonly failure: Failure }
   /** INVALID_MESSAGE. */
   | { readonly kind: 'unreadable'; readonly failure: Failure }

@@ -99,6 +99,11 @@ export interface WorkerOptions {
   readonly middleware?: readonly Middleware[] | undefined
   /** 'both': parse inputs, check outputs. 'receiver': parse inputs. @default 'both' */
   readonly validate?: 'both' | 'receiver' | 'off' | undefined
+  /**
+   * Where it answers to besides the inboxes of its namespace, for callers with reply addresses of their own; `*` stands for
+   * any characters: `['partner.replies.*']`. @default none
+   */
+  readonly replyAddresses?: readonly string[] | undefined
 }
 
 export type CreateWorkerOptions = WorkerOptions & ConnectOptions

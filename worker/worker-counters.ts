@@ -15,7 +15,7 @@
  * | leftToNewer | a message of a newer caller that is not known here was put back, for workers that are new enough |
  * | isolated | a message had come back from its workers twice and was set apart, to run alone |
  * | invalidMessages | a message could not be read |
- * | refusedReplyAddress | a reply address is not of this namespace; nothing is sent there |
+ * | refusedReplyAddress | a reply address is no inbox of this namespace, nor one of `replyAddresses`; nothing is sent there |
  * | repliesGone | the caller's inbox no longer exists |
  * | repliesResent | a reply was sent again because the broker had not confirmed it |
  * | repliesAbandoned | a reply was given up some time after its call's deadline |

@@ -3,6 +3,7 @@ import type { BrokerCore } from '../broker-adapters/broker.ts'
 import type { TimerWheel } from '../protocol/timer-wheel.ts'
 import type { Limiter } from './limiter.ts'
 import type { ResolvedWorkerOptions, WorkerTuning } from './options.ts'
+import type { IsReplyAddress } from './reply-addresses.ts'
 import type { ReplyOutbox } from './reply-outbox.ts'
 import type { WorkerCount } from './worker-counters.ts'
 
@@ -14,6 +15,7 @@ export interface WorkerParts {
   readonly limiter: Limiter
   readonly outbox: ReplyOutbox
   readonly wheel: TimerWheel
+  readonly isReplyAddress: IsReplyAddress
   readonly count: (name: WorkerCount) => void
   /** Epoch ms. */
   readonly now: () => number

@@ -103,7 +103,8 @@ export function isIntentDead(dir: string, epoch: number): boolean {
 
 function readIntent(file: string): ProcessIdentity | undefined {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity // only compared, field by field
+    const owner: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    return typeof owner === 'object' && owner !== null ? (owner as ProcessIdentity) : undefined // only compared, field by field
   } catch {
     // Not there, being written, or just cleaned up: the next look tells.
     return undefined

@@ -1,6 +1,6 @@
 import { HEADER } from '../../protocol/headers.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
-import { createFrameWriter, type FrameReader, type FrameWriter } from './wire.ts'
+import { createFrameWriter, fieldsOf, type FrameReader, type FrameWriter } from './wire.ts'
 
 /*
  * An envelope, as it is stored and sent; the fields are those of wire.ts:
@@ -90,13 +90,27 @@ function writeRest(
   writer.bytes(body)
 }
 
-/** The envelope that `bytes` hold, of which the size is next. */
+/** The envelope that `bytes` hold, of which the size is next; what follows can be read also if it is none. */
 export function readMessageBytes(id: string, fields: FrameReader): Message {
-  fields.u32()
-  return readMessage(id, fields)
+  return readMessage(id, fieldsOf(fields.view()))
 }
 
+/**
+ * What is no envelope, which only another program writes, is a message without a type of content: its worker keeps it as a
+ * dead letter. An error here would end the connection of everybody who is handed it.
+ */
 export function readMessage(id: string, fields: FrameReader): Message {
+  try {
+    return readEnvelope(id, fields)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return { ...NO_ENVELOPE, id, type: 'send', replyTo: undefined }
+  }
+}
+
+const NO_ENVELOPE = { contentType: '', contentEncoding: undefined, headers: {}, body: new Uint8Array() } as const
+
+function readEnvelope(id: string, fields: FrameReader): Message {
   const first = fields.u8()
   return {
     id,
@@ -111,11 +125,20 @@ export function readMessage(id: string, fields: FrameReader): Message {
 
 /** The envelope that `bytes` hold, of which the size is next. */
 export function readReplyBytes(correlationId: string, fields: FrameReader): Reply {
-  fields.u32()
-  return readReply(correlationId, fields)
+  return readReply(correlationId, fieldsOf(fields.view()))
 }
 
+/** What is no envelope is an error that cannot be read: its call ends with INVALID_MESSAGE. */
 export function readReply(correlationId: string, fields: FrameReader): Reply {
+  try {
+    return readReplyEnvelope(correlationId, fields)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return { ...NO_ENVELOPE, correlationId, type: 'error' }
+  }
+}
+
+function readReplyEnvelope(correlationId: string, fields: FrameReader): Reply {
   const first = fields.u8()
   return {
     correlationId,

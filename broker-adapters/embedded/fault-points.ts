@@ -30,7 +30,7 @@ export const FAULT_POINTS = [
 ] as const
 export type FaultPoint = (typeof FAULT_POINTS)[number]
 
-/** `<point>` or `<point>:<n>`, for the n-th time that it is passed. */
+/** `<point>` or `<point>:<n>`, for the n-th time that it is passed; with `!` before it an error is thrown instead, as by a defect. */
 export const FAULT_VARIABLE = 'REPLYTO_TEST_KILL_AT'
 
 /** Called at each of the places. */
@@ -39,12 +39,14 @@ export const passFaultPoint: (point: FaultPoint) => void = createFaultPoints(pro
 /** Throws RangeError for a place that does not exist: a test that kills nothing proves nothing. */
 export function createFaultPoints(wanted: string | undefined): (point: FaultPoint) => void {
   if (wanted === undefined) return nothing
-  const [name, times = '1'] = wanted.split(':')
+  const isDefect = wanted.startsWith('!')
+  const [name, times = '1'] = wanted.slice(isDefect ? 1 : 0).split(':')
   if (!FAULT_POINTS.some((point) => point === name) || !(Number(times) >= 1))
     throw new RangeError(`${FAULT_VARIABLE}: there is no '${wanted}'`)
   let left = Number(times)
   return (point) => {
     if (point !== name || --left > 0) return
+    if (isDefect) throw new TypeError(`a defect at ${point}`)
     writeSync(2, `killed at ${point}\n`)
     process.kill(process.pid, 'SIGKILL')
   }

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import type { Entry, HubSubscription } from './hub-queue.ts'
 import type { HubInbox } from './hub-inboxes.ts'
-import { createFrameParser, createFrameWriter, OP, type FrameReader, type FrameWriter, type Hello } from './wire.ts'
+import { createFrameParser } from './frame-parser.ts'
+import { createFrameWriter, MAX_FRAME_BYTES, OP, type FrameReader, type FrameWriter, type Hello } from './wire.ts'
 
 /** What the hub knows of one connected process. */
 export interface HubConnection {
@@ -29,6 +30,8 @@ export interface HubConnection {
 /** A process that does not read is given up before it fills the hub's memory. */
 const MAX_UNSENT_BYTES = 256 * 1024 * 1024
 const TICKS = 4
+/** Until it has said who it is. */
+const MAX_HELLO_BYTES = 64 * 1024
 
 export interface HubConnectionOptions {
   readonly peerSilenceMs: number
@@ -76,9 +79,15 @@ export function createHubConnection(socket: Socket, options: HubConnectionOption
     if (op === OP.PING) {
       writer.begin(OP.PONG).end()
       connection.flush() // nothing else may be on its way: an idle hub must not look silent
-    } else if (op !== OP.PONG) options.onFrame(connection, op, fields)
-  })
+    } else if (op !== OP.PONG) {
+      if ((op === OP.HELLO) !== (connection.hello === undefined)) throw new RangeError(`op ${op} out of turn`)
+      options.onFrame(connection, op, fields)
+    }
+  }, maxFrameBytes)
 
+  function maxFrameBytes(): number {
+    return connection.hello === undefined ? MAX_HELLO_BYTES : MAX_FRAME_BYTES
+  }
   function tick(): void {
     silentTicks++
     if (silentTicks > TICKS) giveUp(`said nothing for ${options.peerSilenceMs} ms`)

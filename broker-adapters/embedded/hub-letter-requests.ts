@@ -31,10 +31,10 @@ export function letterHandlers(options: {
   }
   function park(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
-    const queue = ensureQueue(fields.str())
+    const queue = ensureQueue(fields.name())
     const letter = {
       queue: queue.number,
-      id: fields.str(),
+      id: fields.name(),
       at: now(),
       code: fields.str(),
       reason: fields.str(),
@@ -79,6 +79,9 @@ export function letterHandlers(options: {
   ]
 }
 
+/** Throws SyntaxError or RangeError for what is none. */
 function parseFilter(json: string): LetterFilter {
-  return JSON.parse(json) as LetterFilter // from the adapter of a process of the same format
+  const filter: unknown = JSON.parse(json)
+  if (typeof filter !== 'object' || filter === null) throw new RangeError('a filter that is no object')
+  return filter // its fields are only compared
 }

@@ -14,12 +14,12 @@ export function replyHandlers({
 }): Handlers {
   function openInbox(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
-    inboxes.open(connection, seq, { number: fields.u32(), address: fields.str(), leaseMs: fields.num() })
+    inboxes.open(connection, seq, { number: fields.u32(), address: fields.name(), leaseMs: finite(fields.num()) })
   }
   function openMailbox(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
-    const names = { reader: fields.u32(), name: fields.str(), maker: fields.str() }
-    const createForMs = fields.num()
+    const names = { reader: fields.u32(), name: fields.name(), maker: fields.name(0) }
+    const createForMs = finite(fields.num())
     const isReading = fields.u8() === 1
     mailboxes.open(connection, seq, {
       ...names,
@@ -30,15 +30,15 @@ export function replyHandlers({
   function reply(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
     const address = fields.str()
-    const count = fields.u32()
+    const count = fields.count(MIN_BYTES.reply)
     const replies: IncomingReply[] = []
     for (let index = 0; index < count; index++) {
-      replies.push({ correlationId: fields.str(), kind: REPLY_KIND[fields.u8()] ?? 'on the way', blob: fields.copy() })
+      replies.push({ correlationId: fields.name(), kind: REPLY_KIND[fields.u8()] ?? 'on the way', blob: fields.copy() })
     }
     if (!mailboxes.reply(connection, seq, address, replies)) inboxes.reply(connection, seq, address, replies)
   }
   function taken(connection: HubConnection, fields: FrameReader): void {
-    const count = fields.u32()
+    const count = fields.count(MIN_BYTES.taken)
     for (let index = 0; index < count; index++) inboxes.taken(connection, fields.num())
   }
 
@@ -50,4 +50,13 @@ export function replyHandlers({
     [OP.REPLY, reply],
     [OP.TAKEN, taken],
   ]
+}
+
+/** The fewest bytes that one entry has; see wire.ts. */
+const MIN_BYTES = { reply: 6, taken: 8 } as const
+
+/** What has no end would never be cleaned up. */
+function finite(ms: number): number {
+  if (!Number.isFinite(ms)) throw new RangeError(`a time of ${ms} ms`)
+  return ms
 }

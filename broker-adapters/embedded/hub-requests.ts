@@ -41,6 +41,9 @@ const STATUS = { stored: 0, unroutable: 1, tooLarge: 2, refused: 3 } as const sa
   Record<(typeof PUBLISH_STATUS)[number], number>
 >
 
+/** The fewest bytes that one entry has; see wire.ts. */
+const MIN_BYTES = { message: 22, tag: 12 } as const
+
 export function createHubRequests(options: HubRequestsOptions): HubRequests {
   const { commit, messages, topics, now, markWritten } = options
   const tools: HandlerTools = { answer, queueOf, ensureQueue }
@@ -64,7 +67,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
 
   function declare(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
-    ensureQueue(fields.str())
+    ensureQueue(fields.name())
     commit.afterwards(() => answer(connection, seq))
   }
   function ensureQueue(name: string): HubQueue {
@@ -76,7 +79,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
   }
   function setPaused(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
-    const queue = ensureQueue(fields.str())
+    const queue = ensureQueue(fields.name())
     const isPaused = fields.u8() === 1
     commit.putName('queues', queue.name, encodeQueueRecord({ number: queue.number, isPaused }))
     commit.afterwards(() => {
@@ -89,14 +92,14 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
   function publish(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
     const queue = queueOf(fields.str())
-    const statuses = new Uint8Array(fields.u32())
+    const statuses = new Uint8Array(fields.count(MIN_BYTES.message))
     const added: Entry[] = []
     const published: { readonly id: string; readonly generation: string }[] = []
     let reason = ''
     const at = now()
     for (let index = 0; index < statuses.length; index++) {
-      const id = fields.str()
-      const generation = fields.str()
+      const id = fields.name()
+      const generation = fields.name(0)
       const delayMs = fields.num()
       const expiresInMs = fields.num()
       const placing = readPlacing(fields)
@@ -139,14 +142,14 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
   function consume(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
     const number = fields.u32()
-    const queue = ensureQueue(fields.str())
+    const queue = ensureQueue(fields.name())
     const prefetch = fields.u32()
     const flow = fields.u8()
     const isStopped = flow === FLOW.stop
     const subscription = { connection, number, queue, prefetch, held: 0, isPaused: flow !== FLOW.resume, isStopped }
     connection.subscriptions.set(number, subscription)
     if (!isStopped) queue.subscriptions.push(subscription)
-    const kept = new Uint8Array(fields.u32())
+    const kept = new Uint8Array(fields.count(MIN_BYTES.tag))
     for (let index = 0; index < kept.length; index++) {
       if (messages.resume(subscription, fields.num(), fields.u32())) kept[index] = 1
     }
@@ -169,14 +172,14 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
   }
 
   function eachHeld(connection: HubConnection, fields: FrameReader, then: (entry: Entry) => void): void {
-    const count = fields.u32()
+    const count = fields.count(MIN_BYTES.tag)
     for (let index = 0; index < count; index++) {
       const entry = messages.heldBy(connection, fields.num(), fields.u32())
       if (entry !== undefined) then(entry)
     }
   }
   function ack(connection: HubConnection, fields: FrameReader): void {
-    const count = fields.u32()
+    const count = fields.count(MIN_BYTES.tag)
     for (let index = 0; index < count; index++) {
       const sequence = fields.num()
       const entry = messages.heldBy(connection, sequence, fields.u32())
@@ -268,7 +271,7 @@ export function createHubRequests(options: HubRequestsOptions): HubRequests {
   }
   function listen(connection: HubConnection, fields: FrameReader): void {
     const seq = fields.u32()
-    topics.listen(connection, fields.str())
+    topics.listen(connection, fields.name())
     answer(connection, seq)
   }
   /** It goes: what it held is back when it hears that it may, and what it asked before is stored. */

@@ -1,4 +1,5 @@
 import { messageOf } from '../../protocol/errors.ts'
+import { parseHello } from './hello.ts'
 import type { HubConnection } from './hub-connection.ts'
 import type { Entry, HubQueue } from './hub-queue.ts'
 import { createJournal, NO_JOURNAL, type Journal, type JournalContents, type SessionIdentity } from './journal.ts'
@@ -113,7 +114,7 @@ export function createHubSessions(options: {
 
   return {
     hello(connection, json, connections) {
-      const hello = JSON.parse(json) as Hello // from a process of the same format, see Welcome
+      const hello = parseHello(json)
       connection.hello = hello
       for (const other of connections) {
         if (other !== connection && other.hello?.session === hello.session) other.destroy()

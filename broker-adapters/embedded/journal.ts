@@ -143,7 +143,7 @@ function readRecord(data: Buffer, from: number, contents: JournalContents): numb
   }
   if (kind === KIND.session) {
     const [json, end] = readText(data, at + 4)
-    contents.sessions.set(data.readUInt32BE(at), JSON.parse(json) as SessionIdentity) // written by `session` above
+    contents.sessions.set(data.readUInt32BE(at), parseIdentity(json))
     return end
   }
   if (kind === KIND.finished) {
@@ -158,4 +158,15 @@ function readText(data: Buffer, at: number): [string, number] {
   const end = at + 2 + data.readUInt16BE(at)
   if (end > data.length) throw new RangeError('a torn record')
   return [data.toString('utf8', at + 2, end), end]
+}
+
+/** Written by `session` above, but files can be damaged. */
+function parseIdentity(json: string): SessionIdentity {
+  const value: unknown = JSON.parse(json)
+  if (typeof value !== 'object' || value === null) throw new RangeError('a session that is no object')
+  const { session, pid, startTime, pidNamespace, bootId, machineId } = value as Partial<SessionIdentity> // looked at below
+  const texts = [session, startTime, pidNamespace, bootId, machineId]
+  if (typeof pid !== 'number' || texts.some((text) => typeof text !== 'string'))
+    throw new RangeError('a session whose fields are not what they should be')
+  return value as SessionIdentity // just checked
 }

@@ -10,15 +10,8 @@ import { createHubHost } from './hub-host.ts'
 import { thisProcess } from './machine.ts'
 import type { ResolvedEmbeddedOptions } from './options.ts'
 import { openSocketPath } from './socket-path.ts'
-import {
-  createFrameParser,
-  createFrameWriter,
-  OP,
-  type FrameReader,
-  type FrameWriter,
-  type Hello,
-  type Welcome,
-} from './wire.ts'
+import { createFrameParser } from './frame-parser.ts'
+import { createFrameWriter, OP, type FrameReader, type FrameWriter, type Hello, type Welcome } from './wire.ts'
 
 /** What waits for an answer of the hub. Exactly one of the two is called, once. */
 export interface Pending {

@@ -117,9 +117,11 @@ export interface Welcome {
   readonly durability: 'disk' | 'process'
 }
 
-const HEADER_BYTES = 4
-const CHUNK_BYTES = 64 * 1024
-const MAX_FRAME_BYTES = 1024 * 1024 * 1024
+export const HEADER_BYTES = 4
+export const CHUNK_BYTES = 64 * 1024
+export const MAX_FRAME_BYTES = 1024 * 1024 * 1024
+/** Queues, topics, addresses, ids: what LMDB takes as a key, with room for what is put before it. */
+const MAX_NAME_BYTES = 1024
 
 /** Collects frames; `take` gives what was collected since the last time, in few large pieces. */
 export interface FrameWriter {
@@ -244,6 +246,10 @@ export interface FrameReader {
   skip(bytes: number): void
   size(): number
   str(): string
+  /** A `str` of at most 1024 bytes. @default minBytes 1 */
+  name(minBytes?: number): string
+  /** A `u32` of entries that have so many bytes at least: what announces more than is there costs nothing. */
+  count(minBytes: number): number
   /** A view: copy what is kept, or it keeps the whole chunk of the socket alive. */
   view(): Buffer
   /** The same, as a copy of its own. */
@@ -254,14 +260,15 @@ export interface FrameReader {
   body(): Uint8Array
 }
 
-interface FieldsReader extends FrameReader {
+export interface FieldsReader extends FrameReader {
   read(source: Buffer, from: number, to: number): void
 }
 
 const SLAB_BYTES = 32 * 1024
 const MAX_SLAB_BODY = 4 * 1024
 
-function createFieldsReader(): FieldsReader {
+/** Reads frame after frame. */
+export function createFieldsReader(): FieldsReader {
   let data: Buffer = Buffer.alloc(0)
   let at = 0
   let end = 0
@@ -294,6 +301,18 @@ function createFieldsReader(): FieldsReader {
       const from = need(length)
       return data.toString('utf8', from, from + length)
     },
+    name(minBytes = 1) {
+      const from = at
+      const length = fields.size()
+      if (length < minBytes || length > MAX_NAME_BYTES) throw new RangeError(`a name of ${length} bytes`)
+      at = from
+      return fields.str()
+    },
+    count(minBytes) {
+      const count = fields.u32()
+      if (count * minBytes > end - at) throw new RangeError(`${count} entries announced, more than the frame holds`)
+      return count
+    },
     view() {
       const length = data.readUInt32BE(need(4))
       const from = need(length)
@@ -323,51 +342,4 @@ export function fieldsOf(source: Buffer): FrameReader {
   const fields = createFieldsReader()
   fields.read(source, 0, source.length)
   return fields
-}
-
-/** Cuts what a socket receives into frames. Throws RangeError for what cannot be a frame; the connection is then ended. */
-export function createFrameParser(onFrame: (op: number, fields: FrameReader) => void): (chunk: Buffer) => void {
-  const fields = createFieldsReader()
-  let partial: Buffer | undefined
-  let partialBytes = 0
-  let head: Buffer = Buffer.alloc(0)
-
-  function emit(source: Buffer, from: number, to: number): void {
-    fields.read(source, from + 1, to)
-    onFrame(source.readUInt8(from), fields)
-  }
-  /** Continues the frame that earlier chunks began; returns how much of the chunk it took. */
-  function fill(chunk: Buffer): number {
-    if (partial === undefined) return 0
-    const taken = chunk.copy(partial, partialBytes)
-    partialBytes += taken
-    if (partialBytes === partial.length) {
-      const whole = partial
-      partial = undefined
-      emit(whole, 0, whole.length)
-    }
-    return taken
-  }
-
-  return (chunk) => {
-    let source = chunk
-    let from = fill(source)
-    if (head.length > 0) {
-      source = Buffer.concat([head, source])
-      head = Buffer.alloc(0)
-    }
-    while (source.length - from >= HEADER_BYTES) {
-      const length = source.readUInt32BE(from)
-      if (length < 1 || length > MAX_FRAME_BYTES) throw new RangeError(`a frame of ${length} bytes`)
-      from += HEADER_BYTES
-      if (source.length - from < length) {
-        partial = Buffer.allocUnsafeSlow(length)
-        partialBytes = source.copy(partial, 0, from)
-        return
-      }
-      emit(source, from, from + length)
-      from += length
-    }
-    if (from < source.length) head = Buffer.from(source.subarray(from))
-  }
 }

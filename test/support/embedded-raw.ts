@@ -3,8 +3,8 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { FORMAT, latestEpoch, readHub } from '../../broker-adapters/embedded/election.ts'
 import { thisProcess } from '../../broker-adapters/embedded/machine.ts'
+import { createFrameParser } from '../../broker-adapters/embedded/frame-parser.ts'
 import {
-  createFrameParser,
   createFrameWriter,
   OP,
   type FrameReader,

@@ -13,14 +13,13 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { BrokerAdapter } from '../../../broker-adapters/adapter.ts'
 import { hubFile, latestEpoch, readHub, releasedFile } from '../../../broker-adapters/embedded/election.ts'
+import { FAULT_VARIABLE } from '../../../broker-adapters/embedded/fault-points.ts'
 import type { EmbeddedOptions } from '../../../broker-adapters/embedded/index.ts'
 import { thisProcess } from '../../../broker-adapters/embedded/machine.ts'
 import { lookAtStore } from '../../../broker-adapters/embedded/store-check.ts'
 import { loadLmdb } from '../../../broker-adapters/embedded/store.ts'
-import { OP } from '../../../broker-adapters/embedded/wire.ts'
 import { messageOf, openEmbedded, QUEUE, type Opened } from '../../support/embedded-adapter.ts'
 import { makeDirectory } from '../../support/embedded-processes.ts'
-import { openRaw } from '../../support/embedded-raw.ts'
 
 const LMDB_MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe])
 
@@ -218,18 +217,18 @@ test('a path that is too long for a socket works', async () => {
 })
 
 test('a defect of the thread of the hub does not end its process, and loses nothing', async () => {
-  const opened = await start()
+  process.env[FAULT_VARIABLE] = '!journal flushed:20'
+  const opened = await start().finally(() => delete process.env[FAULT_VARIABLE])
   const { adapter, logs } = opened
   await adapter.publish(QUEUE, [messageOf('m1')])
-  const up = opened.next('up')
-  // No process says this; the thread throws.
-  const raw = openRaw(dir, () => undefined)
-  raw.send((frame) => frame.begin(OP.HELLO).str('null').end())
+  let isDown = false
+  const down = opened.next('down').then(() => (isDown = true))
+  const up = down.then(() => opened.next('up'))
+  for (let left = 100; left > 0 && !isDown; left--) await adapter.stats(QUEUE).catch(() => undefined) // until it throws
   await up
-  raw.close()
   expect(latestEpoch(dir)).toBe(2)
   expect(await adapter.stats(QUEUE)).toMatchObject({ ready: 1 })
-  expect(logs.join('\n')).toContain('error EMBEDDED_HUB')
+  expect(logs.join('\n')).toMatch(/error EMBEDDED_HUB.*a defect at journal flushed/)
 })
 
 test('old files are cleaned up', async () => {

@@ -6,8 +6,8 @@ import {
   writeMessage,
   writeReply,
 } from '../../../broker-adapters/embedded/envelope.ts'
+import { createFrameParser } from '../../../broker-adapters/embedded/frame-parser.ts'
 import {
-  createFrameParser,
   createFrameWriter,
   fieldsOf,
   type FrameReader,
@@ -76,6 +76,20 @@ test('bodies that are read one after the other do not share bytes', () => {
   )
 })
 
-test('a type that nobody wrote is a RangeError', () => {
-  expect(() => readMessage('a', fieldsOf(Buffer.from([15])))).toThrow(RangeError)
+test('what is no envelope is a message, or an error, that cannot be read; what follows can', () => {
+  const message = { id: 'a', type: 'send', contentType: '', headers: {}, body: new Uint8Array() }
+  for (const bytes of [[15], [], [0, 200], [0, 1, 97, 255, 255, 255, 255, 255]]) {
+    const blob = Buffer.from(bytes)
+    expect(readMessage('a', fieldsOf(blob))).toMatchObject(message)
+    const read = through(
+      (writer) => writer.bytes(blob).str('next'),
+      (fields) => [readMessageBytes('a', fields), fields.str()],
+    )
+    expect(read).toMatchObject([message, 'next'])
+    const reply = through(
+      (writer) => writer.bytes(blob),
+      (fields) => readReplyBytes('a', fields),
+    )
+    expect(reply).toMatchObject({ correlationId: 'a', type: 'error', contentType: '' })
+  }
 })

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { createFrameParser, createFrameWriter } from '../../../broker-adapters/embedded/wire.ts'
+import { createFrameParser } from '../../../broker-adapters/embedded/frame-parser.ts'
+import { createFrameWriter } from '../../../broker-adapters/embedded/wire.ts'
 
 /** Three frames, the last one larger than a chunk of the writer. */
 function sample(): Buffer {
