@@ -55,6 +55,11 @@ export class Attempt implements CallScope {
     return this.#controller.signal
   }
 
+  /** Somebody holds it, so an abort may have changed what the handler does. */
+  get isSignalSeen(): boolean {
+    return this.#controller !== undefined
+  }
+
   get abortReason(): ReplytoError | undefined {
     return this.#reason
   }

@@ -12,7 +12,7 @@ export interface ConfirmedOptions {
   readonly deadlineAt: number
   /** Monotonic ms after which it is not tried any more. */
   readonly giveUpAt: number
-  /** False: the delivery is lost, its next owner will answer. */
+  /** False: the delivery is lost, and its next owner will know better. */
   readonly isWanted: () => boolean
 }
 

@@ -169,9 +169,14 @@ function isRepeated(call: HeldCall, attempt: Attempt, outcome: Outcome): boolean
   return attempt.abortCause === 'lost' && !call.delivery.isLost && outcome.kind === 'threw' && !call.isCancelled
 }
 
+/** It was computed as if nothing had happened: the loss was never told to the handler, or not in time. */
+function isWhole(attempt: Attempt, { kind }: Outcome): boolean {
+  return kind === 'returned' && (attempt.abortCause === undefined || !attempt.isSignalSeen)
+}
+
 /** Who has the last word: the broker, the caller, the end of a drain, or the handler. */
 function verdictOn(call: HeldCall, attempt: Attempt, outcome: Outcome): Outcome {
-  if (call.delivery.isLost) return { kind: 'lost' }
+  if (call.delivery.isLost && !isWhole(attempt, outcome)) return { kind: 'lost' }
   if (call.isCancelled) {
     if (attempt.isOverrun) return cancelled(call, 'runs on')
     return cancelled(call, attempt.isEntered ? 'ended' : 'not entered')

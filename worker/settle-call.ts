@@ -1,4 +1,5 @@
 import type { DeadLetterReason, Delivery } from '../broker-adapters/adapter.ts'
+import type { Reply } from '../protocol/message.ts'
 import { redact } from '../protocol/redact.ts'
 import { isReplayed } from '../protocol/replay.ts'
 import { lastMoment } from './attempt.ts'
@@ -6,6 +7,7 @@ import { describeThrown, nameOf, stackOf } from './failures.ts'
 import { isSettled, type HeldCall } from './held-calls.ts'
 import { givenBackHeaders, isolatedHeaders } from './give-back.ts'
 import { errorReply, resultReply } from './replies.ts'
+import type { ConfirmedOptions } from './reply-outbox.ts'
 import { appendHistory, attemptsOf, retryDelayMs } from './retry-policy.ts'
 import { decideSettlement, type Outcome, type Settlement, type SettlementFacts } from './settlement.ts'
 import type { WorkerParts } from './worker-parts.ts'
@@ -113,9 +115,11 @@ export function createSettler(
 
   async function complete(call: HeldCall, outcome: Outcome): Promise<void> {
     if (outcome.kind !== 'returned') throw new Error(`an outcome ${outcome.kind} cannot be completed`)
-    const isAnswered = await answer(call, () => resultReply(call, parts, outcome.body))
+    // It is true whoever has the delivery now. Without it a handler that blocks its process longer than the broker waits would
+    // be run again and again, and never answered.
+    const isAnswered = await answer(call, resultReply(call, parts, outcome.body), { isWanted: () => true })
     if (!isAnswered) return
-    count('completed')
+    count(call.delivery.isLost ? 'lateResults' : 'completed')
     finish(call)
   }
 
@@ -128,7 +132,8 @@ export function createSettler(
     if (outcome.kind !== 'expired' && outcome.kind !== 'cancelled') count('failed')
     if (keep && call.replyAddress === undefined) return deadLetter(call, outcome)
     if (keep && !(await park(call, outcome))) return drop(call)
-    const isAnswered = await answer(call, () => errorReply(call, parts, { failure, executed }))
+    const isWanted = (): boolean => !call.delivery.isLost
+    const isAnswered = await answer(call, errorReply(call, parts, { failure, executed }), { isWanted })
     if (isAnswered) finish(call)
   }
 
@@ -165,12 +170,16 @@ export function createSettler(
   }
 
   /** False: not known to be stored, so the delivery must not be acked. */
-  async function answer(call: HeldCall, makeReply: () => ReturnType<typeof resultReply>): Promise<boolean> {
+  async function answer(
+    call: HeldCall,
+    reply: Reply,
+    { isWanted }: Pick<ConfirmedOptions, 'isWanted'>,
+  ): Promise<boolean> {
     if (call.replyAddress === undefined) return true
-    const fate = await outbox.send(call.replyAddress, makeReply(), {
+    const fate = await outbox.send(call.replyAddress, reply, {
       deadlineAt: deadlineOf(call, parts),
       giveUpAt: answerUntil(call, parts),
-      isWanted: () => !call.delivery.isLost,
+      isWanted,
     })
     if (fate === 'dropped') drop(call)
     if (fate === 'gone') count('repliesGone')
@@ -181,7 +190,7 @@ export function createSettler(
   function finish(call: HeldCall): void {
     if (call.stage === 'done') return
     call.queue.calls.finish(call)
-    call.delivery.ack()
+    if (!call.delivery.isLost) call.delivery.ack()
     ackSpares(call)
   }
 

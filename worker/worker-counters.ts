@@ -10,6 +10,7 @@
  * | expired | the deadline had passed before the handler was entered |
  * | cancelled | the caller had cancelled |
  * | duplicates | a message came again: adopted by its running attempt, or acked because it had finished |
+ * | lateResults | a handler returned although its delivery was lost: its caller is answered all the same |
  * | lostDeliveries | the broker took a delivery back while it was held here |
  * | released | a delivery was given back, not begun |
  * | leftToNewer | a message of a newer caller that is not known here was put back, for workers that are new enough |
@@ -31,6 +32,7 @@ export type WorkerCount =
   | 'expired'
   | 'cancelled'
   | 'duplicates'
+  | 'lateResults'
   | 'lostDeliveries'
   | 'released'
   | 'leftToNewer'

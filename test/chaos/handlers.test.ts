@@ -82,6 +82,23 @@ test('a handler blocks its process for longer than its silence: its call and tho
   await judge(stage)
 })
 
+test('a handler blocks every worker for longer than its silence: its result is the answer, and the call does not go round', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
+  const workers = [stage.worker({ concurrency: 1, prefetch: 1 }), stage.worker({ concurrency: 1, prefetch: 1 })]
+  await Promise.all(workers.map((worker) => worker.line('ready')))
+  const stub = stage.inProcess().service(chaos)
+  const startedAt = performance.now()
+  expect(await stub.stall({ key: 'stall', ms: 3_500 }, { timeoutMs: 30_000 })).toBe('stall')
+  expect(performance.now() - startedAt).toBeLessThan(15_000)
+  await judge(stage)
+  // Each worker may have had it once; then it is known there.
+  const { runs } = stage.ledger.story('stall')
+  expect(new Set(runs.map(({ pid }) => pid)).size).toBe(runs.length)
+  const counted = await Promise.all(workers.map((worker) => worker.counters()))
+  expect(counted.reduce((sum, { lostDeliveries = 0 }) => sum + lostDeliveries, 0)).toBeGreaterThan(0)
+})
+
 test('a handler that never returns takes its slot only: the rest is answered, its call ends at its deadline', async () => {
   const stage = setStage()
   await stage.worker({ concurrency: 2 }).line('ready')

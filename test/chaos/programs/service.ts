@@ -39,6 +39,8 @@ export const chaos = defineService('chaos', {
     poison: method({ input: type<FatalWork>(), output: type<string>() }),
     /** Blocks the event loop the first time. */
     block: method({ input: type<TimedWork>(), output: type<string>() }),
+    /** Blocks the event loop each time. */
+    stall: method({ input: type<TimedWork>(), output: type<string>() }),
     /** Fails the first time; the next attempt is stored in the broker meanwhile. */
     postponed: method({ input: type<Work>(), output: type<string>(), retry: { attempts: 2 } }),
     note: method({ input: type<Work>(), oneWay: true }),

@@ -50,6 +50,7 @@ worker.serve(chaos, {
   fatal: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? endProcess(input) : undefined)),
   poison: (input, ctx) => noted(input, ctx, () => endProcess(input)),
   block: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? blockLoop(input) : undefined)),
+  stall: (input, ctx) => noted(input, ctx, () => blockLoop(input)),
   postponed: (input, ctx) => noted(input, ctx, () => retryLate(ctx)),
   note: async (input, ctx) => void (await noted(input, ctx, () => {})),
   late: async (input, ctx) => void (await noted(input, ctx, () => retryLate(ctx))),

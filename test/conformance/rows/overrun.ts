@@ -1,8 +1,11 @@
 import { expect } from 'vitest'
+import { defineService } from '../../../contract/define-service.ts'
+import { method, type } from '../../../contract/method.ts'
+import type { HandlerContext } from '../../../worker/types.ts'
 import { createGate, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
-import { aborted, errorOf, probe, unused } from '../probe.ts'
+import { aborted, errorOf, probe, unused, type Job } from '../probe.ts'
 import { isEmpty } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('overrun')
@@ -75,3 +78,34 @@ claim('when all slots are overrun nothing is consumed, what is held goes to othe
   await eventually(() => stuck.health().queues[0]?.consuming === true)
   expect(await first.outcome()).toMatchObject({ error: { code: 'ATTEMPT_TIMEOUT' } })
 })
+
+claim(
+  'the time of an attempt is what the contract says, else that of serve, else the rest of the deadline; a send has 15 min',
+  async (t) => {
+    const job = type<Job>()
+    const timed = defineService('timed', {
+      methods: {
+        short: method({ input: job, output: type<number>(), attemptTimeoutMs: 300 }),
+        plain: method({ input: job, output: type<number>() }),
+        note: method({ input: job, oneWay: true }),
+      },
+    })
+    const sends: number[] = []
+    const handlers = {
+      short: (_: Job, ctx: Pick<HandlerContext, 'remainingMs'>) => ctx.remainingMs(),
+      plain: (_: Job, ctx: Pick<HandlerContext, 'remainingMs'>) => ctx.remainingMs(),
+      note: (_: Job, ctx: Pick<HandlerContext, 'remainingMs'>) => void sends.push(ctx.remainingMs()),
+    }
+    const given = await t.serve(timed, handlers, { attemptTimeoutMs: 5_000 })
+    const stub = t.client().service(timed)
+    expect(await stub.short({ key: 'a' })).toBeLessThanOrEqual(300)
+    const plain = await stub.plain({ key: 'a' })
+    expect([plain > 300, plain <= 5_000]).toEqual([true, true])
+    await given.close()
+    await t.serve(timed, handlers)
+    expect(await stub.plain({ key: 'a' }, { timeoutMs: 20_000 })).toBeGreaterThan(5_000)
+    await stub.note.send({ key: 'a' })
+    const [send = 0] = await eventually(() => sends.length > 0 && sends)
+    expect([send > 890_000, send <= 900_000]).toEqual([true, true])
+  },
+)

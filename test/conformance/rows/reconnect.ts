@@ -66,10 +66,15 @@ claim('answers that waited in the inbox are read before anything is sent again',
   wire.faults.plans.publish = () => ({ outcome: 'stored', after: never.opened })
   const replied = t.wire()
   await t.serve(probe, { note: unused, work: ({ key }) => key }, { wire: replied })
-  wire.faults.plans.incoming = () => 'hold'
+  let waiting = 0
+  wire.faults.plans.incoming = () => {
+    waiting++
+    return 'hold'
+  }
   const client = t.client({ wire })
   const call = client.service(probe).work.start({ key: 'a' })
   await eventually(() => replied.faults.events.of('ack', call.id).length === 1)
+  await eventually(() => waiting === 1)
   expect(call.stage).toBe('outbox')
   wire.faults.disconnect()
   await wire.faults.reconnect()

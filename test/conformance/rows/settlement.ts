@@ -5,9 +5,9 @@ import { createGate, eventually } from '../../support/eventually.ts'
 import type { SeamEvents } from '../../support/seam-events.ts'
 import { claimsOf, invariant } from '../case.ts'
 import { queueRef } from '../case-context.ts'
-import { errorOf, probe, stubborn, unused } from '../probe.ts'
+import { aborted, errorOf, probe, stubborn, unused } from '../probe.ts'
 import { aNumber, objectOf } from '../schemas.ts'
-import { isEmpty } from '../seam/collect-deliveries.ts'
+import { collectDeliveries, isEmpty } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('settlement')
 
@@ -100,10 +100,10 @@ claim('a delivery that was lost is not settled: somebody else has it', async (t)
     probe,
     {
       note: unused,
-      async work({ key }) {
+      async work({ key }, ctx) {
         t.ledger.enter(key)
-        await go.opened
-        return 'first'
+        await Promise.all([go.opened, aborted(ctx.signal)])
+        return 'what I had'
       },
     },
     { wire },
@@ -117,6 +117,40 @@ claim('a delivery that was lost is not settled: somebody else has it', async (t)
   await eventually(() => worker.health().queues[0]?.running === 0)
   expect(settlementsOf(wire.faults.events, call.id)).toEqual([])
   expect(wire.faults.events.of('reply')).toEqual([])
+})
+
+claim('a result is true whoever has the delivery: it is answered, and the call not run here again', async (t) => {
+  const wire = t.wire()
+  const go = createGate()
+  const worker = await t.serve(
+    probe,
+    {
+      note: unused,
+      async work({ key }) {
+        t.ledger.enter(key)
+        await go.opened
+        return 'first'
+      },
+    },
+    { wire },
+  )
+  const call = t.client().service(probe).work.start({ key: 'a' })
+  await eventually(() => t.ledger.runs('a') === 1)
+  wire.faults.disconnect()
+  // Somebody else has it now, and is as slow.
+  const holding = await collectDeliveries(await t.adapter(), queueRef())
+  const elsewhere = await holding.at(0)
+  go.open()
+  await eventually(() => worker.health().queues[0]?.running === 0)
+  await holding.subscription.pause()
+  await wire.faults.reconnect()
+  expect(await call).toBe('first')
+  await eventually(() => worker.counters['lateResults'] === 1)
+  expect(settlementsOf(wire.faults.events, call.id)).toEqual([])
+  elsewhere.release()
+  await isEmpty(await t.adapter(), queueRef())
+  expect(settlementsOf(wire.faults.events, call.id)).toEqual(['ack'])
+  expect(t.ledger.runs('a')).toBe(1)
 })
 
 export const settlement = [

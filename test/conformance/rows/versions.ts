@@ -161,3 +161,16 @@ claim('a worker that closes while it holds such a call gives it back at once', a
   await serveNew(t)
   expect(await call).toBe('added a')
 })
+
+claim('what is left to newer workers keeps its turn among those of its key', async (t) => {
+  const older = await serveOld(t, { tuning: { newerHoldMs: 50 } })
+  const adapter = await t.adapter()
+  const keyed = { [HEADER.method]: 'noted', [HEADER.contractVersion]: '1.3.0', [HEADER.key]: 'account-1' }
+  const keys = ['first', 'second', 'third']
+  const sends = keys.map((key) => callOf({ key }, { type: 'send', headers: keyed }))
+  await publishAll(adapter, queueRef({ features: { keyed: true, priority: false, frames: false } }), sends)
+  await eventually(() => (older.counters['leftToNewer'] ?? 0) >= 2)
+  await serveNew(t)
+  await eventually(() => t.ledger.total >= keys.length)
+  expect(t.ledger.entries).toEqual(keys)
+})

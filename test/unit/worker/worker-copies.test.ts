@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import { defineService, method, type } from '../../../contract/index.ts'
 import { HEADER } from '../../../protocol/headers.ts'
 import type { Message } from '../../../protocol/message.ts'
@@ -99,4 +99,16 @@ describe('what goes back as a copy', () => {
     await until(() => worker.paused.at(-1) === false, 'all goes on')
     expect(worker.runs).toHaveLength(1)
   })
+})
+
+test('a handler that has never seen its signal does not lose its result with its delivery', async () => {
+  await using worker = await start()
+  const message = fakeMessage('wait')
+  const delivery = worker.hand(message)
+  const { end } = await worker.run(0)
+  delivery.lose()
+  end.resolve('done')
+  await until(() => worker.worker.counters['lateResults'] === 1, 'it is answered')
+  expect(delivery.settlements).toEqual([])
+  expect(worker.hand(message).settlements).toEqual(['ack']) // it was finished here
 })

@@ -375,11 +375,22 @@ describe('replies', () => {
     ])
   })
 
-  it('are not sent again once the delivery is lost', async () => {
+  it('that are results are sent again though the delivery is lost, and nothing is acked', async () => {
     const { reply, seen } = replies(['unknown'])
     await using worker = await start({ reply })
     const delivery = worker.hand(fakeMessage('wait'))
     ;(await worker.run(0)).end.resolve('done')
+    await until(() => seen.length === 1, 'it was tried')
+    delivery.lose()
+    await until(() => worker.worker.counters['lateResults'] === 1, 'it is answered')
+    expect([seen.length, delivery.settlements]).toEqual([2, []])
+  })
+
+  it('that are errors are not sent again once the delivery is lost', async () => {
+    const { reply, seen } = replies(['unknown'])
+    await using worker = await start({ reply })
+    const delivery = worker.hand(fakeMessage('wait'))
+    ;(await worker.run(0)).end.resolve(new Error('thrown'))
     await until(() => seen.length === 1, 'it was tried')
     delivery.lose()
     await until(() => worker.worker.health().queues[0]?.held === 0, 'it is dropped')
