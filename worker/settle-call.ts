@@ -1,4 +1,5 @@
 import type { DeadLetterReason, Delivery } from '../broker-adapters/adapter.ts'
+import { HEADER, integerHeader } from '../protocol/headers.ts'
 import type { Reply } from '../protocol/message.ts'
 import { redact } from '../protocol/redact.ts'
 import { isReplayed } from '../protocol/replay.ts'
@@ -244,10 +245,11 @@ function answerUntil(call: HeldCall, parts: WorkerParts): number {
   return deadlineOf(call, parts) + (call.deadline === undefined ? 0 : ANSWER_PAST_DEADLINE_MS)
 }
 
-/** Monotonic ms. */
-function deadlineOf({ deadline }: HeldCall, { now, core }: WorkerParts): number {
-  if (deadline === undefined) return core.clock.monotonic() + ANSWER_WITHOUT_DEADLINE_MS
-  return core.clock.monotonic() + Math.max(0, lastMoment(deadline) - now())
+/** Monotonic ms from which on nobody wants the answer; a kept one is read later too. */
+function deadlineOf({ deadline, message }: HeldCall, { now, core }: WorkerParts): number {
+  const keptMs = integerHeader(message.headers, HEADER.keep) ?? 0
+  if (deadline === undefined) return core.clock.monotonic() + Math.max(keptMs, ANSWER_WITHOUT_DEADLINE_MS)
+  return core.clock.monotonic() + Math.max(0, lastMoment(deadline) - now()) + keptMs
 }
 
 function whyOf(call: HeldCall, outcome: Outcome): DeadLetterReason {

@@ -141,9 +141,6 @@ export function handOut(queue: MemoryQueue, now: () => number): void {
     if (stored === undefined) return
     if (stored.expiresAt <= now()) queue.ready.endTurn(stored)
     else {
-      // Among equals in turn: the next one is that which got nothing for longest.
-      queue.consumers.delete(consumer)
-      queue.consumers.add(consumer)
       consumer.held++
       // Among equals in turn: the next one is that which got nothing for longest.
       queue.consumers.delete(consumer)
