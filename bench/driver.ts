@@ -18,8 +18,11 @@ export interface LoopOptions {
   readonly count?: number | undefined
 }
 
-/** Calls in a closed loop until the time or the count is reached; a caller that had 50 errors gives up. */
-export async function closedLoop(call: (id: number) => Promise<unknown>, options: LoopOptions): Promise<LoopFigures> {
+/** Calls in a closed loop until the time or the count is reached; a caller that had 50 errors gives up. Callers count from 0. */
+export async function closedLoop(
+  call: (id: number, caller: number) => Promise<unknown>,
+  options: LoopOptions,
+): Promise<LoopFigures> {
   const { outstanding, limitMs, count = Infinity } = options
   const latencies: number[] = []
   const started = performance.now()
@@ -27,12 +30,12 @@ export async function closedLoop(call: (id: number) => Promise<unknown>, options
   let errors = 0
   let firstError: string | undefined
 
-  async function caller(): Promise<void> {
+  async function caller(index: number): Promise<void> {
     while (begun < count && errors < MAX_ERRORS) {
       const before = performance.now()
       if (before - started > limitMs) return
       try {
-        await call(begun++)
+        await call(begun++, index)
         latencies.push(performance.now() - before)
       } catch (error) {
         errors++
@@ -41,7 +44,7 @@ export async function closedLoop(call: (id: number) => Promise<unknown>, options
     }
   }
 
-  await Promise.all(Array.from({ length: Math.min(outstanding, count) }, caller))
+  await Promise.all(Array.from({ length: Math.min(outstanding, count) }, (_, index) => caller(index)))
   const elapsedMs = performance.now() - started
   const sorted = Float64Array.from(latencies).toSorted()
   const figures = {

@@ -13,14 +13,21 @@ const bench = defineService('bench', {
   },
 })
 
+/** A queue of its own, so that the other one is as it was. */
+const keyed = defineService('keyed', {
+  methods: { echo: method({ input: type<Payload>(), output: type<Payload>(), timeoutMs: 20_000, keyed: true }) },
+})
+
 export const ours: Subject = { startClient, startWorker }
 
 async function startClient({ broker }: Place): Promise<BenchClient> {
   const client = createClient(broker, { name: 'bench' })
   await client.ready()
   const stub = client.service(bench)
+  const keyedStub = client.service(keyed)
   return {
     call: (payload) => stub.echo(payload),
+    callKeyed: (payload, key) => keyedStub.echo(payload, { key }),
     send: async (payload) => void (await stub.store.send(payload)),
     close: () => client.close({ graceMs: 1_000 }),
   }
@@ -33,6 +40,7 @@ async function startWorker({ broker }: Place): Promise<BenchWorker> {
     echo: (payload) => payload,
     store: () => handled.add(1),
   })
+  worker.serve(keyed, { echo: (payload) => payload })
   await worker.start()
   return { handled: (count) => handled.reached(count), close: () => worker.close({ graceMs: 1_000 }) }
 }

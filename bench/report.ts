@@ -1,6 +1,6 @@
 import { spreadOf, type Spread } from './driver.ts'
 import type { DiskFigures } from './disk.ts'
-import { CALL_LOADS, type CallFigures, type PairFigures, type QueueFigures } from './run-pair.ts'
+import { CALL_LOADS, KEYS, type CallFigures, type KeyFigures, type PairFigures, type QueueFigures } from './run-pair.ts'
 import { SUBJECT_NAMES, type SubjectName } from './subject.ts'
 
 /** All that was measured, run by run. */
@@ -47,6 +47,7 @@ export function reportOf(figures: BenchFigures): string {
       ({ name, outstanding }) => callTable(figures, name, outstanding),
     ),
     ...(figures.runs.replyto.some((pair) => pair.queue !== undefined) ? [queueTable(figures)] : []),
+    ...(figures.runs.replyto.some((pair) => pair.keys !== undefined) ? [keysTable(figures)] : []),
     diskLine(figures.disk),
     targetLines(figures),
   ].join('\n\n')
@@ -85,6 +86,37 @@ function queueTable({ runs, broker }: BenchFigures): string {
   const head = ['', 'enqueue/s', 'drain/s', 'CPU s/1000', 'ours/it: enqueue', 'ours/it: drain', 'errors']
   const sends = of('replyto', 'sends').median.toLocaleString('en')
   return table(`W4: ${sends} durable sends, 1,000 outstanding; then drained by one worker`, [head, ...rows])
+}
+
+/** The price of order: what as many calls cost without keys. */
+function keysTable({ runs, broker }: BenchFigures): string {
+  const of = (kind: keyof KeyFigures, field: keyof CallFigures): Spread =>
+    spreadOf(numbers(runs.replyto.map((pair) => pair.keys?.[kind][field])))
+  const rows = (['unkeyed', 'keyed'] as const).map((kind) => [
+    `${titleOf('replyto', broker)}, ${kind}`,
+    spread(of(kind, 'callsPerS'), rate),
+    spread(of(kind, 'p50Ms'), ms),
+    spread(of(kind, 'p99Ms'), ms),
+    of(kind, 'cpuSecondsPer1000').median.toFixed(3),
+    String(runs.replyto.reduce((sum, pair) => sum + (pair.keys?.[kind].errors ?? 0), 0)),
+  ])
+  const count = KEYS.toLocaleString('en')
+  return [
+    table(`W5: ${count} calls outstanding, of ${count} keys and without`, [
+      ['', 'calls/s', 'p50 ms', 'p99 ms', 'CPU s/1000', 'errors'],
+      ...rows,
+    ]),
+    keysLine(spreadOf(numbers(runs.replyto.map(costOfKeys))).median),
+  ].join('\n')
+}
+
+const MOST_FOR_KEYS = 1.3
+
+/** Time per call with keys by time per call without, of one run. */
+const costOfKeys: Figure = ({ keys }) => keys && keys.unkeyed.callsPerS / keys.keyed.callsPerS
+
+function keysLine(cost: number): string {
+  return `  ${cost <= MOST_FOR_KEYS ? 'met ' : 'MISS'}  a keyed call takes ${cost.toFixed(2)} × the time of an unkeyed one; target ≤ ${MOST_FOR_KEYS} ×`
 }
 
 function diskLine(disk: readonly DiskFigures[]): string {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { LoopFigures } from './driver.ts'
 import type { BenchOptions } from './options.ts'
 import { startSide, type Side } from './processes.ts'
+import type { Command } from './side.ts'
 import type { Place, SubjectName } from './subject.ts'
 
 export const CALL_LOADS = [
@@ -10,6 +11,8 @@ export const CALL_LOADS = [
   { name: 'W2', outstanding: 64 },
   { name: 'W3', outstanding: 1_000 },
 ] as const
+/** W5: so many calls outstanding, each of a key of its own, beside as many without. */
+export const KEYS = 10_000
 const SENDS_OUTSTANDING = 1_000
 /** Before the first load, so that what is measured is compiled; and before each load. */
 const FIRST_WARM_UP = { do: 'call', outstanding: 64, limitMs: 1_500 } as const
@@ -32,20 +35,35 @@ export interface QueueFigures {
   readonly cpuSecondsPer1000: number
 }
 
+/** The same number of calls outstanding, first without keys, then with. */
+export interface KeyFigures {
+  readonly unkeyed: CallFigures
+  readonly keyed: CallFigures
+}
+
 /** What one fresh pair of processes did in one run. W4 is missing where nothing can be queued. */
 export interface PairFigures {
   readonly calls: Readonly<Record<string, CallFigures>>
   readonly queue?: QueueFigures
+  /** Only of the library. */
+  readonly keys?: KeyFigures
 }
 
-/** Measures one subject once: W1 to W3 with one pair of processes, W4 with another; directories of their own. */
+/** Measures one subject once: W1 to W3 with one pair of processes, W4 and W5 with others; directories of their own. */
 export async function runPair(subject: SubjectName, baseDir: string, options: BenchOptions): Promise<PairFigures> {
   const { loads } = options
   const hasCalls = CALL_LOADS.some(({ name }) => loads.has(name))
   const calls = hasCalls ? await inFreshPlace(subject, baseDir, options, measureCalls) : {}
-  if (subject === 'tcp' || !loads.has('W4')) return { calls }
-  return { calls, queue: await inFreshPlace(subject, baseDir, options, measureQueue) }
+  const hasQueue = subject !== 'tcp' && loads.has('W4')
+  const hasKeys = subject === 'replyto' && loads.has('W5')
+  return {
+    calls,
+    ...(hasQueue && { queue: await inFreshPlace(subject, baseDir, options, measureQueue) }),
+    ...(hasKeys && { keys: await inFreshPlace(subject, baseDir, options, measureKeys) }),
+  }
 }
+
+type LoopCommand = Extract<Command, { readonly outstanding: number }>
 
 interface Pair {
   readonly subject: SubjectName
@@ -84,20 +102,33 @@ async function measureCalls(pair: Pair, { seconds, loads }: BenchOptions): Promi
   for (const { name, outstanding } of CALL_LOADS) {
     if (!loads.has(name)) continue
     await client.ask({ do: 'call', outstanding, limitMs: WARM_UP_MS })
-    const cpuBefore = await cpuOf(pair)
-    const { figures: loop } = await client.ask(
-      { do: 'call', outstanding, limitMs: seconds * 1000 },
-      seconds * 1000 + 30_000,
-    )
-    const cpuSeconds = (await cpuOf(pair)) - cpuBefore
-    if (loop === undefined) throw new Error(`${subject} ${name}: no figures`)
-    figures[name] = {
-      ...loop,
-      callsPerS: perSecond(loop.calls, loop.elapsedMs),
-      cpuSecondsPer1000: (cpuSeconds / loop.calls) * 1000,
-    }
+    figures[name] = await measureLoop(pair, { do: 'call', outstanding, limitMs: seconds * 1000 })
   }
   return figures
+}
+
+async function measureLoop(pair: Pair, load: LoopCommand): Promise<CallFigures> {
+  const cpuBefore = await cpuOf(pair)
+  const { figures: loop } = await pair.client.ask(load, load.limitMs + 30_000)
+  const cpuSeconds = (await cpuOf(pair)) - cpuBefore
+  if (loop === undefined) throw new Error(`${pair.subject} ${load.do}, ${load.outstanding} outstanding: no figures`)
+  return {
+    ...loop,
+    callsPerS: perSecond(loop.calls, loop.elapsedMs),
+    cpuSecondsPer1000: (cpuSeconds / loop.calls) * 1000,
+  }
+}
+
+/** One after the other in the same pair of processes, after some to warm up. */
+async function measureKeys(pair: Pair, { seconds }: BenchOptions): Promise<KeyFigures> {
+  const { subject, place, client, worker } = pair
+  await worker.ask({ do: 'startWorker', subject, place })
+  await client.ask({ do: 'startClient', subject, place })
+  const load = { outstanding: KEYS, limitMs: seconds * 1000 }
+  for (const kind of ['call', 'callKeyed'] as const)
+    await client.ask({ do: kind, ...load, limitMs: WARM_UP_MS }, 60_000)
+  const unkeyed = await measureLoop(pair, { do: 'call', ...load })
+  return { unkeyed, keyed: await measureLoop(pair, { do: 'callKeyed', ...load }) }
 }
 
 /** 50,000 durable sends, after some to warm up, while nobody consumes; then a worker takes them. The drain's time begins with the worker's start. */

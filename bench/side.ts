@@ -8,7 +8,12 @@ import { payloadOf, type BenchClient, type BenchWorker, type Place, type Subject
 
 export type Command =
   | { readonly do: 'startWorker' | 'startClient'; readonly subject: SubjectName; readonly place: Place }
-  | { readonly do: 'call' | 'send'; readonly outstanding: number; readonly limitMs: number; readonly count?: number }
+  | {
+      readonly do: 'call' | 'callKeyed' | 'send'
+      readonly outstanding: number
+      readonly limitMs: number
+      readonly count?: number
+    }
   | { readonly do: 'handled'; readonly count: number }
   /** CPU seconds of this process so far, all threads. */
   | { readonly do: 'cpu' }
@@ -48,6 +53,7 @@ async function run(command: Command): Promise<Answer> {
       client = await SUBJECTS[command.subject].startClient(command.place)
       return {}
     case 'call':
+    case 'callKeyed':
     case 'send':
       return { figures: await closedLoop(loadOf(command.do), command) }
     case 'handled':
@@ -65,8 +71,10 @@ async function run(command: Command): Promise<Answer> {
 }
 
 /** Ids are never used twice by a pair. */
-function loadOf(kind: 'call' | 'send'): () => Promise<unknown> {
+function loadOf(kind: 'call' | 'callKeyed' | 'send'): (id: number, caller: number) => Promise<unknown> {
   const side = client
   if (side === undefined) throw new Error('the client has not been started')
-  return kind === 'call' ? () => side.call(payloadOf(nextId++)) : () => side.send(payloadOf(nextId++))
+  if (kind === 'call') return () => side.call(payloadOf(nextId++))
+  if (kind === 'send') return () => side.send(payloadOf(nextId++))
+  return async (_, caller) => side.callKeyed?.(payloadOf(nextId++), `key-${caller}`)
 }

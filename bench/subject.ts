@@ -21,6 +21,8 @@ export interface BenchClient {
   call(payload: Payload): Promise<Payload>
   /** Resolves when it is durable; rejects where nothing is. */
   send(payload: Payload): Promise<void>
+  /** A call of a key, one at a time. Only the library has it. */
+  callKeyed?(payload: Payload, key: string): Promise<Payload>
   close(): Promise<void>
 }
 

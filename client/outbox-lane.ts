@@ -1,6 +1,7 @@
 import { HEADER } from '../protocol/headers.ts'
 import type { Message, QueueRef } from '../protocol/message.ts'
 import type { CallState } from './call-state.ts'
+import { createKeyLines } from './key-lines.ts'
 
 export interface OutboxEntry {
   readonly state: CallState
@@ -11,6 +12,8 @@ export interface OutboxEntry {
   readonly order: number
   /** What was published under its id without this client's doing. */
   readonly copiesBefore: number
+  /** Another one of its key goes first. */
+  isBehind: boolean
   /** Nothing has to be published for it any more. */
   isDropped: boolean
   unroutable: number
@@ -45,8 +48,7 @@ const MAX_BATCH_BYTES = 1_048_576
 export function createLane(queue: QueueRef): Lane {
   /** A set keeps the order, and what gives up while the broker is away leaves it from the middle. */
   const waiting = new Set<OutboxEntry>()
-  /** A key that is here has one entry that waits to leave or is not confirmed; those behind it are in its set. */
-  const behind = new Map<string, Set<OutboxEntry>>()
+  const lines = createKeyLines()
   /** Their mailboxes are not open yet; each has its key's turn. */
   const early = new Set<OutboxEntry>()
   const stand = (entry: OutboxEntry): void => void (isEarly(entry) ? early : waiting).add(entry)
@@ -59,14 +61,11 @@ export function createLane(queue: QueueRef): Lane {
     queueIs: 'missing',
     inFlight: 0,
     isResting: false,
-    all: () => [...waiting, ...early, ...[...behind.values()].flatMap((entries) => [...entries])],
+    all: () => [...waiting, ...early, ...lines.waiting()],
 
     push(entry) {
       const key = keyOf(entry)
-      const others = key === undefined ? undefined : behind.get(key)
-      if (others !== undefined) return void others.add(entry)
-      if (key !== undefined) behind.set(key, new Set())
-      stand(entry)
+      if (key === undefined || lines.join(key, entry)) stand(entry)
     },
 
     admit(entry) {
@@ -75,16 +74,10 @@ export function createLane(queue: QueueRef): Lane {
 
     remove(entry) {
       waiting.delete(entry)
-      early.delete(entry)
+      if (entry.state.kept !== undefined) early.delete(entry)
       const key = keyOf(entry)
-      const others = key === undefined ? undefined : behind.get(key)
-      if (key === undefined || others === undefined || others.delete(entry)) return
-      const [next] = others
-      if (next === undefined) behind.delete(key)
-      else {
-        others.delete(next)
-        stand(next)
-      }
+      const next = key === undefined ? undefined : lines.leave(key, entry)
+      if (next !== undefined) stand(next)
     },
 
     putBack(entries) {

@@ -72,6 +72,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
         size,
         order: made++,
         copiesBefore: state.copies,
+        isBehind: false,
         isDropped: false,
         unroutable: 0,
       }
