@@ -1,8 +1,8 @@
-import { copyFileSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
-import { addFolder, createProject, run, type Project, type Setup } from './project.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { addFolder, createProject, removeProject, run, type Project, type Setup } from './project.ts'
 import { NODE_NAMES, openToolbox, type CompilerName, type Toolbox } from './toolbox.ts'
 
 // The package as others have it: the packed tarball in an empty project, compiled by their compilers, run by their Nodes.
@@ -58,14 +58,22 @@ const EXPECTED = {
   isFinal: false,
 }
 
+interface Prepared {
+  readonly toolbox: Toolbox
+  /** Of a user. */
+  readonly project: Project
+  /** Of the author of an adapter: Vitest is there too. */
+  readonly author: Project
+}
+
 /** Without a registry there is nothing to test with: in CI that is a failure, elsewhere it is said. */
-async function prepare(): Promise<
-  { readonly project: Project; readonly toolbox: Toolbox } | { readonly reason: string }
-> {
+async function prepare(): Promise<Prepared | { readonly reason: string }> {
+  const made = [createProject(), createProject({ vitest: '^4.1.0' })] as const
   try {
-    const [project, toolbox] = await Promise.all([createProject(), openToolbox()])
-    return { project, toolbox }
+    const [toolbox, project, author] = await Promise.all([openToolbox(), ...made])
+    return { toolbox, project, author }
   } catch (error) {
+    for (const one of await Promise.allSettled(made)) if (one.status === 'fulfilled') removeProject(one.value)
     if (process.env['CI'] === 'true' || !(error instanceof Error)) throw error
     return { reason: error.message }
   }
@@ -80,8 +88,8 @@ function register(prepared: Awaited<ReturnType<typeof prepare>>): void {
   test.skip("the consumers' matrix: compilers or dependencies could not be installed", () => {})
 }
 
-function describeConsumers({ project, toolbox }: { readonly project: Project; readonly toolbox: Toolbox }): void {
-  afterAll(() => rmSync(project.dir, { recursive: true, force: true }))
+function describeConsumers({ project, author, toolbox }: Prepared): void {
+  afterAll(() => [project, author].forEach(removeProject))
 
   test('declarations name no .ts files and nothing else that is not in the tarball', () => {
     const files = readdirSync(join(project.packageDir, 'dist'), { recursive: true, encoding: 'utf8' })
@@ -167,8 +175,6 @@ function describeConsumers({ project, toolbox }: { readonly project: Project; re
   })
 
   test('the conformance suite runs against an adapter of somebody else', { timeout: 120_000 }, async () => {
-    const author = await createProject({ vitest: '^4.1.0' })
-    onTestFinished(() => rmSync(author.dir, { recursive: true, force: true }))
     copyFileSync(join(PROGRAMS, 'my-broker.mjs'), join(author.dir, 'my-broker.test.mjs'))
     const vitest = join(author.dir, 'node_modules/vitest/vitest.mjs')
     const args = ['run', '--root', author.dir, '--reporter=json', '-t', ROWS_OF_AUTHOR]

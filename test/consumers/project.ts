@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { installInto, packInto } from '../../scripts/pack.ts'
@@ -14,11 +14,20 @@ export interface Project {
 /** Outside of the repository, whose node_modules would be found otherwise. */
 export async function createProject(more: Readonly<Record<string, string>> = {}): Promise<Project> {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'replyto-consumer-')))
-  const tarball = await packInto(join(dir, 'tarball'))
-  await installInto(dir, { replyto: `file:${tarball}`, '@types/node': '^20.19.0', ...more })
-  const packageDir = join(dir, 'node_modules', 'replyto')
-  cpSync(packageDir, join(dir, 'node_modules', 'replyto-b'), { recursive: true })
-  return { dir, packageDir }
+  try {
+    const tarball = await packInto(join(dir, 'tarball'))
+    await installInto(dir, { replyto: `file:${tarball}`, '@types/node': '^20.19.0', ...more })
+    const packageDir = join(dir, 'node_modules', 'replyto')
+    cpSync(packageDir, join(dir, 'node_modules', 'replyto-b'), { recursive: true })
+    return { dir, packageDir }
+  } catch (error) {
+    removeProject({ dir })
+    throw error
+  }
+}
+
+export function removeProject({ dir }: Pick<Project, 'dir'>): void {
+  rmSync(dir, { recursive: true, force: true })
 }
 
 export const PROGRAM = 'program.ts'

@@ -125,6 +125,17 @@ test('a call that nobody serves waits for its deadline and says so', async () =>
   expect(outcome.status === 'error' && outcome.error.elapsedMs).toBeGreaterThanOrEqual(3_600_000)
 })
 
+test('a kept result is there until its time is over', async () => {
+  await using service = await testService(images, handlersWith())
+  const { resize } = service.stub
+  const call = resize.start({ width: 2 }, { keepMs: 10 * MINUTE_MS })
+  expect(await call).toEqual({ area: 2 })
+  await service.clock.advance(9 * MINUTE_MS)
+  expect(await resize.attach(call.id)).toEqual({ area: 2 })
+  await service.clock.advance(2 * MINUTE_MS)
+  await expect(resize.attach(call.id)).rejects.toMatchObject({ code: 'NOT_KEPT' })
+})
+
 test('the clock runs by itself too, in order, and cancelled timers never fire', async () => {
   const clock = createTestClock()
   const fired: string[] = []
