@@ -33,7 +33,7 @@ export interface Kept {
 /** One call or send from the moment it is made until it is settled. What is known of it is kept here and nowhere else. */
 export interface CallState {
   readonly id: string
-  readonly kind: 'call' | 'send'
+  readonly kind: 'call' | 'send' | 'stream'
   readonly target: CallTarget
   /** Its broker's. */
   readonly clock: Clock
@@ -99,7 +99,7 @@ export function createCallState(options: CallStateOptions): CallState {
 /** A class, because there is one for every call: two closures less each. */
 class StateOfCall implements CallState {
   readonly id: string
-  readonly kind: 'call' | 'send'
+  readonly kind: 'call' | 'send' | 'stream'
   readonly target: CallTarget
   readonly startedAt: number
   readonly clock: Clock

@@ -29,6 +29,7 @@ import {
 import type { PendingCalls } from './pending-calls.ts'
 import type { Publisher } from './publisher.ts'
 import { linkSignal, reasonOf } from './signal-links.ts'
+import type { StreamReader } from './stream-reader.ts'
 
 /** A method of a stub: what does not change from call to call. */
 export interface StubMethod extends CallTarget {
@@ -44,6 +45,8 @@ export interface CallRequest {
   readonly options: RequestOptions
   readonly onSettled: (end: Settled) => void
   readonly onProgress?: ((value: unknown) => void) | undefined
+  /** Of the verb 'stream'. */
+  readonly stream?: StreamReader | undefined
 }
 
 /** Takes a call from the stub to the outbox, step by step; each step that fails settles it. */
@@ -86,6 +89,7 @@ export function createCaller({
         request.onSettled(end)
       },
     })
+    request.stream?.begin(state, Math.round(state.endsAt - state.startedAt))
     try {
       assertCanCall(state, method, request)
       pending.add(state)
@@ -107,7 +111,7 @@ export function createCaller({
       onSettled,
     }: { readonly scope: CallScope | undefined; readonly onSettled: (state: CallState, end: Settled) => void },
   ): CallState {
-    const kind = verb === 'send' ? 'send' : 'call'
+    const kind = KINDS[verb]
     const timeoutMs = timeoutOf(client, method, { kind, given: options?.timeoutMs }) // not checked yet: null would throw here
     const now = clock.now()
     const deadline = Math.min(now + timeoutMs, scope?.deadline ?? Infinity)
@@ -118,7 +122,7 @@ export function createCaller({
       clock,
       endsAt: clock.monotonic() + (deadline - now),
       deadline,
-      expiresAt: kind === 'call' ? deadline : addTo(now, options?.expiresMs),
+      expiresAt: kind !== 'send' ? deadline : addTo(now, options?.expiresMs),
       failFast: options?.failFast ?? method.stub.failFast ?? client.failFast,
       waitsForItself: scope !== undefined && scope.queue === method.queueName && scope.isPoolFull(),
       kept: options?.keepMs === undefined ? undefined : keptOf(method, options, kind === 'call' ? deadline - now : 0),
@@ -168,9 +172,10 @@ export function createCaller({
   }
 
   function runThroughMiddleware(state: CallState, method: StubMethod, request: CallRequest): void {
-    const { input, options, onProgress } = request
+    const { input, options, onProgress, stream } = request
     const headers = { ...method.stub.headers, ...options.headers }
-    if (client.middleware.length === 0) return publisher.publish(state, method, { input, headers, options, onProgress })
+    if (client.middleware.length === 0)
+      return publisher.publish(state, method, { input, headers, options, onProgress, stream })
 
     const call: MiddlewareCall = {
       side: 'client',
@@ -187,7 +192,9 @@ export function createCaller({
     }
     const exchange = (): Promise<unknown> =>
       new Promise((resolve, reject) => {
-        state.onAnswer = (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error))
+        if (stream === undefined)
+          state.onAnswer = (end) => (end.status === 'ok' ? resolve(end.value) : reject(end.error))
+        else resolve(stream.items) // the call goes on, and ends, while they are read
         if (state.end !== undefined) return state.answer(state.end) // it ended before the middleware went on
         const problem = userHeadersProblem(call.headers)
         if (problem !== undefined) return reject(new ConfigError(`a middleware ${problem}`, detailsOf(state)))
@@ -196,11 +203,21 @@ export function createCaller({
           headers: Object.fromEntries(call.headers),
           options,
           onProgress,
+          stream,
         })
       })
+    if (stream !== undefined) return openStream(state, stream, () => runMiddleware(client.middleware, call, exchange))
     void runSafely(() => runMiddleware(client.middleware, call, exchange)).then((end) => state.settle(end))
   }
 }
+
+/** What the middleware makes of the items is read in their place; what it throws is the end of the call. */
+function openStream(state: CallState, stream: StreamReader, run: () => Promise<unknown>): void {
+  stream.source = run()
+  stream.source.catch((error: unknown) => state.settle(failed(error)))
+}
+
+const KINDS = { call: 'call', start: 'call', send: 'send', stream: 'stream' } as const
 
 /** A wrong one is refused in a moment, under an id of ours. */
 function idOf(given: unknown): string {

@@ -4,6 +4,7 @@ import { openBroker } from '../broker-adapters/connect.ts'
 import { refuseConnectOptions } from '../broker-adapters/connect-options.ts'
 import { within } from '../broker-adapters/within.ts'
 import { assertService, queueOf } from '../contract/service-facts.ts'
+import type { MethodFacts } from '../contract/method.ts'
 import { createCounters } from '../protocol/counters.ts'
 import { BrokerError, CallError, type ReplytoError } from '../protocol/errors.ts'
 import { closeOnce, type Grace } from '../protocol/grace.ts'
@@ -22,6 +23,7 @@ import { createQueueAdmin } from './queue-admin.ts'
 import { createQueueWatch } from './queue-watch.ts'
 import { refusalFor } from './refusal.ts'
 import { createReplyInbox } from './reply-inbox.ts'
+import { createStreamReader, type StreamReader } from './stream-reader.ts'
 import { createStub } from './stub.ts'
 import { timeoutError } from './timeout-error.ts'
 import type { Client, ClientOptions } from './types.ts'
@@ -94,7 +96,16 @@ export function createClient(
     service(service, stubOptions = {}) {
       assertService(service)
       const cancel = (state: CallState, reason: string): void => cancels.cancel(state, { reason })
-      return createStub(service, { core, caller, attach, cancel, options: resolveStubOptions(stubOptions, service) })
+      const readStream = (facts: MethodFacts): StreamReader =>
+        createStreamReader({
+          core,
+          facts,
+          validate: resolved.validate,
+          cancel,
+          forget: (state) => cancels.forget(state),
+        })
+      const stub = resolveStubOptions(stubOptions, service)
+      return createStub(service, { core, caller, attach, cancel, readStream, options: stub })
     },
     queue(service, queueOptions = {}) {
       assertService(service)
@@ -172,7 +183,7 @@ export function createClient(
 
 /** Nobody will ask for its outcome any more. */
 function isForgotten({ kind, kept }: CallState): boolean {
-  return kind === 'call' && kept === undefined
+  return kind !== 'send' && kept === undefined
 }
 
 function isBroker(target: unknown): target is Broker {

@@ -9,6 +9,7 @@ import type { Middleware } from '../protocol/middleware.ts'
 import { assertOptionNames } from '../protocol/option-names.ts'
 import { nameProblem } from '../protocol/queue-names.ts'
 import { describeValue } from '../protocol/redact.ts'
+import type { CallState } from './call-state.ts'
 import type { StubMethod } from './caller.ts'
 import type { ClientOptions, KeptSendOptions, SendOptions, StartOptions, StubOptions, Validate } from './types.ts'
 
@@ -110,13 +111,14 @@ function resolveGroup({ group }: { readonly group?: string | undefined }): strin
 /** What a call or send of any method may say. */
 export type RequestOptions = StartOptions & KeptSendOptions & { readonly key?: string | undefined }
 
-/** How it was asked for: awaited, started as a `Call`, or sent. */
-export type Verb = 'call' | 'start' | 'send'
+/** How it was asked for: awaited, started as a `Call`, sent, or read item by item. */
+export type Verb = 'call' | 'start' | 'send' | 'stream'
 
 const CALL_OPTIONS = ['timeoutMs', 'headers', 'signal', 'failFast', 'key', 'priority'] as const
 const OPTIONS: Readonly<Record<Verb, readonly (keyof RequestOptions)[]>> = {
   call: CALL_OPTIONS,
   start: [...CALL_OPTIONS, 'keepMs', 'id'],
+  stream: CALL_OPTIONS,
   send: [...CALL_OPTIONS, 'keepMs', 'id', 'delayMs', 'expiresMs'],
 }
 
@@ -127,9 +129,9 @@ export const NO_OPTIONS: RequestOptions = Object.freeze({})
 export function timeoutOf(
   client: ResolvedClientOptions,
   { stub, facts }: StubMethod,
-  { kind, given }: { readonly kind: 'call' | 'send'; readonly given: number | undefined },
+  { kind, given }: { readonly kind: CallState['kind']; readonly given: number | undefined },
 ): number {
-  const asked = given ?? (kind === 'call' ? (stub.timeoutMs ?? facts.timeoutMs ?? client.timeoutMs) : undefined)
+  const asked = given ?? (kind !== 'send' ? (stub.timeoutMs ?? facts.timeoutMs ?? client.timeoutMs) : undefined)
   return typeof asked === 'number' && asked > 0 ? asked : CLIENT_DEFAULTS.timeoutMs
 }
 
@@ -141,7 +143,7 @@ export function checkCallOptions(verb: Verb, options: RequestOptions, method: St
   optionalInteger('timeoutMs', options.timeoutMs, 1)
   optionalBoolean('failFast', options.failFast)
   refuseUndeclared(method, options)
-  if (verb !== 'call') checkKept(verb, options, method)
+  if (verb === 'start' || verb === 'send') checkKept(verb, options, method)
   if (verb === 'send') checkSendOptions(options)
   assertSignal(options.signal)
   if (options.headers !== undefined)

@@ -92,7 +92,7 @@ export function createLane(queue: QueueRef): Lane {
       let bytes = 0
       for (const entry of waiting) {
         if (batch.length >= limit || bytes >= MAX_BATCH_BYTES) break
-        if (!canCall && entry.state.kind === 'call' && entry.state.kept === undefined) continue
+        if (!canCall && entry.state.kind !== 'send' && entry.state.kept === undefined) continue
         waiting.delete(entry)
         batch.push(entry)
         bytes += entry.size

@@ -169,7 +169,7 @@ export function createOutbox({ core, limits, inboxAddress, count, onStored }: Ou
       message.headers = { ...message.headers, [HEADER.resent]: '1' }
     }
     if (state.kept !== undefined) message.replyTo = state.kept.mailbox?.address
-    else if (state.kind === 'call') message.replyTo = inboxAddress()
+    else if (state.kind !== 'send') message.replyTo = inboxAddress()
     // What waits in a delay does not expire there: a worker looks at its deadline when it is due.
     if (state.expiresAt !== undefined && message.delayMs === undefined)
       message.expiresInMs = Math.max(1, state.expiresAt - core.clock.now())

@@ -15,12 +15,14 @@ import type { QueueWatch } from './queue-watch.ts'
 import { readFinalReply, readProgress } from './read-reply.ts'
 import { refusalFor } from './refusal.ts'
 import type { ReplyInbox } from './reply-inbox.ts'
+import type { StreamReader } from './stream-reader.ts'
 
 export interface PublishRequest {
   readonly input: unknown
   readonly headers: Readonly<Record<string, string>>
   readonly options: RequestOptions
   readonly onProgress: ((value: unknown) => void) | undefined
+  readonly stream: StreamReader | undefined
 }
 
 /** Encodes a call, readies it for its replies and hands it to the outbox. */
@@ -53,8 +55,7 @@ export function createPublisher({
   function publish(state: CallState, method: StubMethod, request: PublishRequest): void {
     try {
       const body = encodeInput(state, method, request.input)
-      if (state.kind === 'call')
-        state.onReply = (reply) => onReply(state, method, { reply, onProgress: request.onProgress })
+      if (state.kind !== 'send') state.onReply = receiverOf(state, method, request)
       const message = toMessage(state, method, { ...request, body })
       if (state.failFast)
         void checkBroker(state).then((error) =>
@@ -63,6 +64,16 @@ export function createPublisher({
       else enqueue(state, message)
     } catch (error) {
       state.answer(failed(error))
+    }
+  }
+
+  function receiverOf(state: CallState, method: StubMethod, request: PublishRequest): (reply: Reply) => void {
+    const { stream, onProgress } = request
+    if (stream === undefined) return (reply) => onReply(state, method, { reply, onProgress })
+    const take = (reply: Reply): void => onReply(state, method, { reply, onProgress })
+    return (reply) => {
+      if (!isFinalReply(reply.type)) take(reply)
+      stream.receive(reply, take)
     }
   }
 
@@ -93,15 +104,22 @@ export function createPublisher({
   function toMessage(
     state: CallState,
     method: StubMethod,
-    { headers, options, body }: Pick<PublishRequest, 'headers' | 'options'> & { readonly body: Uint8Array },
+    {
+      headers,
+      options,
+      stream,
+      body,
+    }: Pick<PublishRequest, 'headers' | 'options' | 'stream'> & {
+      readonly body: Uint8Array
+    },
   ): OutboxEntry['message'] {
-    const isCall = state.kind === 'call'
-    const depth = isCall ? (callScope.getStore()?.depth ?? 0) : 0
+    const depth = state.kind !== 'send' ? (callScope.getStore()?.depth ?? 0) : 0
     // Assigned one by one: this is done for every call, and spreading what is conditional is many times slower.
     const all: Record<string, string> = { ...headers, ...headersOf(method) }
     all[HEADER.sent] = String(core.clock.now())
     if (state.expiresAt !== undefined) all[HEADER.deadline] = String(state.expiresAt)
     if (depth > 0) all[HEADER.depth] = String(depth)
+    if (stream !== undefined) all[HEADER.silence] = String(stream.silenceMs)
     if (state.kept !== undefined) all[HEADER.keep] = String(state.kept.keepMs)
     if (options.key !== undefined) all[HEADER.key] = options.key
     if (method.facts.priority === true && (options.priority ?? method.stub.priority) === 'high')
@@ -146,7 +164,7 @@ export function createPublisher({
     }
     if (state.kept !== undefined) return mailboxes.make(state)
     // An inbox is refused for good: without one nobody can answer.
-    if (state.kind === 'call' && inbox.address === undefined)
+    if (state.kind !== 'send' && inbox.address === undefined)
       inbox.open().catch((error: unknown) => state.answer(failed(refusalFor(state, error))))
   }
 

@@ -17,6 +17,10 @@ export interface ReadReplyOptions {
 
 /** The outcome that a final reply means. What it proves of `executed` is noted in the state first. */
 export function readFinalReply(state: CallState, reply: Reply, options: ReadReplyOptions): Settled | Promise<Settled> {
+  if (reply.type === 'end') {
+    state.evidence = 'yes'
+    return { status: 'ok', value: undefined }
+  }
   const decoded = decode(reply, options.maxPayloadBytes)
   if (reply.type === 'result') {
     state.evidence = 'yes'
@@ -25,6 +29,31 @@ export function readFinalReply(state: CallState, reply: Reply, options: ReadRepl
   }
   if (decoded.problem !== undefined) return failed(unreadable(state, decoded.problem))
   return readError(state, decoded.value, options)
+}
+
+/** The items of a chunk. What an error proves of the call is noted in the state before. */
+export async function readChunk(
+  state: CallState,
+  reply: Reply,
+  { facts, validate, maxPayloadBytes }: ReadReplyOptions,
+): Promise<{ readonly items: readonly unknown[] } | { readonly error: RemoteError }> {
+  const decoded = decode(reply, maxPayloadBytes)
+  if (decoded.problem !== undefined) return { error: unreadable(state, decoded.problem) }
+  if (!Array.isArray(decoded.value)) return { error: unreadable(state, 'a chunk that is no list of items') }
+  if (validate === 'off') return { items: decoded.value }
+  const items: unknown[] = []
+  for (const item of decoded.value) {
+    const checking = checkValue(facts.yields, item)
+    const checked = checking instanceof Promise ? await checking : checking
+    if (checked.issues !== undefined) {
+      const text = `an item does not fit the contract here: ${describeIssues(checked.issues)}`
+      return {
+        error: new RemoteError('INVALID_OUTPUT', text, detailsOf(state, { issues: plainIssues(checked.issues) })),
+      }
+    }
+    items.push(checked.value)
+  }
+  return { items }
 }
 
 /** The value of a progress reply; undefined: unreadable. */

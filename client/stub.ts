@@ -1,5 +1,5 @@
 import type { BrokerCore } from '../broker-adapters/broker.ts'
-import { factsOf } from '../contract/method.ts'
+import { factsOf, type MethodFacts } from '../contract/method.ts'
 import { queueOf } from '../contract/service-facts.ts'
 import type { AnyMethod, Service } from '../contract/types.ts'
 import { DeclaredError } from '../protocol/errors.ts'
@@ -10,13 +10,16 @@ import type { CallState } from './call-state.ts'
 import type { Caller, StubMethod } from './caller.ts'
 import { mapCalls, sendMany, type BulkOptions, type MapOptions } from './map.ts'
 import { NO_OPTIONS, type RequestOptions, type ResolvedStubOptions } from './options.ts'
-import type { AttachOptions, Call, Receipt, Stub } from './types.ts'
+import { createStreamCall } from './stream-call.ts'
+import type { StreamReader } from './stream-reader.ts'
+import type { AttachOptions, Call, Receipt, StreamCall, Stub } from './types.ts'
 
 export interface StubMakerOptions {
   readonly core: BrokerCore
   readonly caller: Caller
   readonly attach: Attach
   readonly cancel: (state: CallState, reason: string) => void
+  readonly readStream: (facts: MethodFacts) => StreamReader
   readonly options: ResolvedStubOptions
 }
 
@@ -41,6 +44,10 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
     version: service.version,
     stub: options,
   }
+
+  const isDeclaredError = (error: unknown): boolean =>
+    error instanceof DeclaredError && Object.hasOwn(method.facts.errors ?? {}, error.code)
+  if (method.facts.kind === 'stream') return Object.freeze(Object.assign(streamOf(method, maker), { isDeclaredError }))
 
   const send = (input?: unknown, options: RequestOptions = NO_OPTIONS): Promise<Receipt> =>
     new Promise((resolve, reject) => {
@@ -82,10 +89,17 @@ function stubMethod(service: Service, name: string, maker: StubMakerOptions & { 
           start: (onSettled, onProgress) => maker.attach(method, { id, options, onSettled, onProgress }),
           cancel: maker.cancel,
         }),
-      isDeclaredError: (error: unknown): boolean =>
-        error instanceof DeclaredError && Object.hasOwn(method.facts.errors ?? {}, error.code),
+      isDeclaredError,
     }),
   )
+}
+
+function streamOf(method: StubMethod, { caller, cancel, readStream }: StubMakerOptions) {
+  return (input?: unknown, options: RequestOptions = NO_OPTIONS): StreamCall<unknown> => {
+    const stream = readStream(method.facts)
+    const state = caller.make(method, { verb: 'stream', input, options, onSettled: (end) => stream.end(end), stream })
+    return createStreamCall(state, stream, cancel)
+  }
 }
 
 type Inputs = Iterable<unknown> | AsyncIterable<unknown>

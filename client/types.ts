@@ -1,4 +1,4 @@
-import type { AnyMethod, CallMethod, OneWayMethod, Service } from '../contract/types.ts'
+import type { AnyMethod, CallMethod, OneWayMethod, Service, StreamMethod } from '../contract/types.ts'
 import type { Counters } from '../protocol/counters.ts'
 import type { ErrorCode } from '../protocol/error-codes.ts'
 import type { CallFacts, Issue, Stage } from '../protocol/errors.ts'
@@ -136,12 +136,27 @@ export interface CallStub<In, Out, Fail = {}, Prog = never, Keyed = false> exten
   attach(id: string, options?: AttachOptions): Call<Out, Fail, Prog>
   isDeclaredError(error: unknown): error is DeclaredErrors<Fail>
 }
+/**
+ * Items as they come; published at once, read once. Leaving the loop early ends it at the worker. `timeoutMs` bounds the wait
+ * for its start, and then every silence. Nothing rejects until somebody reads.
+ */
+export interface StreamCall<Item> extends AsyncIterable<Item> {
+  readonly id: string
+  /** A request: the reader gets CANCELLED within 250 ms. */
+  cancel(reason?: string): void
+}
+export interface StreamStub<In, Item, Fail = {}> {
+  (...args: Args<In, CallOptions, false>): StreamCall<Item>
+  isDeclaredError(error: unknown): error is DeclaredErrors<Fail>
+}
 type StubOf<M extends AnyMethod> =
   M extends CallMethod<infer In, infer Out, infer Fail, unknown, unknown, unknown, infer Prog, infer Keyed>
     ? CallStub<In, Out, Fail, Prog, Keyed>
-    : M extends OneWayMethod<infer In, unknown, infer Keyed>
-      ? SendOnly<In, Keyed>
-      : never
+    : M extends StreamMethod<infer In, infer Item, infer Fail, unknown, unknown, unknown>
+      ? StreamStub<In, Item, Fail>
+      : M extends OneWayMethod<infer In, unknown, infer Keyed>
+        ? SendOnly<In, Keyed>
+        : never
 /** A function per method of the contract. */
 export type Stub<S extends Service> = { readonly [M in keyof S['methods']]: StubOf<S['methods'][M]> }
 

@@ -48,8 +48,10 @@ function checkMethod(subject: string, name: string, value: unknown): void {
   const facts = factsOf(value)
   checkSchema(`${subject}: input`, facts.input)
   checkSchema(`${subject}: output`, facts.output)
+  checkSchema(`${subject}: yields`, facts.yields)
   checkSchema(`${subject}: progress`, facts.progress)
-  for (const field of ['output', 'errors', 'progress'] as const) {
+  checkStream(subject, facts)
+  for (const field of ['output', 'errors', 'progress', 'yields'] as const) {
     if (facts.kind === 'oneWay' && facts[field] !== undefined)
       throw new ConfigError(`${subject} is oneWay and has ${field}, which nobody could read: leave one out`)
   }
@@ -75,6 +77,14 @@ function checkOrder(subject: string, { keyed, priority }: MethodFacts): void {
     throw new ConfigError(
       `${subject} is keyed and has priority: calls of a key run in their order, and a priority would let one overtake another; leave one out`,
     )
+}
+
+function checkStream(subject: string, { kind, output, progress, keyed }: MethodFacts): void {
+  if (kind !== 'stream') return
+  if (output !== undefined) throw new ConfigError(`${subject} has output and yields: leave one out`)
+  if (progress !== undefined)
+    throw new ConfigError(`${subject} has progress and yields: what it reports on the way are its items`)
+  if (keyed === true) throw new ConfigError(`${subject} has yields and is keyed: a stream would hold its key for long`)
 }
 
 function checkTimes(subject: string, facts: MethodFacts): void {
@@ -110,8 +120,10 @@ function checkSchema(what: string, schema: Schema | undefined): void {
   throw new ConfigError(`${what} must be a Standard Schema (zod, valibot, arktype, …) or type<T>()`)
 }
 
+const KINDS: readonly unknown[] = ['call', 'oneWay', 'stream']
+
 function looksLikeMethod(value: unknown): value is AnyMethod {
-  return isObject(value) && 'kind' in value && (value.kind === 'call' || value.kind === 'oneWay')
+  return isObject(value) && 'kind' in value && KINDS.includes(value.kind)
 }
 
 /** Arktype's schemas are functions. */

@@ -12,9 +12,10 @@ export interface ServiceDescription {
 }
 
 export interface MethodDescription {
-  readonly kind: 'call' | 'oneWay'
+  readonly kind: 'call' | 'oneWay' | 'stream'
   readonly input?: SchemaDescription
   readonly output?: SchemaDescription
+  readonly yields?: SchemaDescription
   readonly progress?: SchemaDescription
   readonly errors?: Readonly<Record<string, SchemaDescription>>
   readonly timeoutMs?: number
@@ -46,12 +47,13 @@ export function describeService(service: Service): ServiceDescription {
 }
 
 function describeMethod(facts: ReturnType<typeof factsOf>): MethodDescription {
-  const { kind, input, output, progress, errors, timeoutMs, attemptTimeoutMs, idempotent, retry, keyed, priority } =
-    facts
+  const { kind, input, output, yields, progress, errors, timeoutMs, attemptTimeoutMs, idempotent, retry } = facts
+  const { keyed, priority } = facts
   return {
     kind,
     ...(input && { input: describeSchema(input) }),
     ...(output && { output: describeSchema(output) }),
+    ...(yields && { yields: describeSchema(yields) }),
     ...(progress && { progress: describeSchema(progress) }),
     ...(errors && {
       errors: Object.fromEntries(Object.entries(errors).map(([code, schema]) => [code, describeSchema(schema)])),

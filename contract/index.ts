@@ -15,5 +15,6 @@ export type {
   OneWayMethod,
   RetryOptions,
   Service,
+  StreamMethod,
 } from './types.ts'
 export type { ErrorCode } from '../protocol/error-codes.ts'

@@ -37,19 +37,27 @@ export type ErrorSchemas = { readonly [code: string]: Schema }
 type Reserved = { readonly [code in ErrorCode]?: 'this code belongs to replyto: choose another name' }
 
 /** One type parameter per field, so that TypeScript still checks for misspelt fields. */
-export interface MethodDefinition<I, O, E, P, W, K> extends MethodTimes {
+export interface MethodDefinition<I, O, Y, E, P, W, K> extends MethodTimes {
   /** What the caller passes. Left out: nothing. */
   readonly input?: I | undefined
   /** What the handler returns. Left out: nothing. */
   readonly output?: O | undefined
+  /** A stream of replies: what each item is. The handler gives an AsyncIterable, and so does the stub. */
+  readonly yields?: ([O] extends [Schema] ? 'a method has output or yields, not both' : Y) | undefined
   /** Typed, final failures by code; the schema is that of the error's `data`. */
   readonly errors?: (E & Reserved) | undefined
   /** What `ctx.progress` reports on the way. */
   readonly progress?: P | undefined
   /** Only `send`: nobody waits for an outcome. */
-  readonly oneWay?: ([O] extends [Schema] ? 'a oneWay method has no output' : W) | undefined
+  readonly oneWay?:
+    | ([O] extends [Schema]
+        ? 'a oneWay method has no output'
+        : [Y] extends [Schema]
+          ? 'a oneWay method yields nothing'
+          : W)
+    | undefined
   /** Calls carry a `key`; calls of one key run in order, one at a time. Part of the queue's topology. @default false */
-  readonly keyed?: K | undefined
+  readonly keyed?: ([Y] extends [Schema] ? 'a stream cannot be keyed' : K) | undefined
   /** Calls may say `priority: 'high'`. Part of the queue's topology. @default false */
   readonly priority?:
     ([K] extends [true] ? 'a keyed method keeps an order, which a priority breaks' : boolean) | undefined
@@ -78,26 +86,33 @@ export interface CallMethod<
     keyed: Keyed
   }
 }
+export interface StreamMethod<In, Item, Fail = {}, Arg = In, RetItem = Item, FailArg = Fail> {
+  readonly kind: 'stream'
+  readonly '~types'?: { in: In; out: Item; fail: Fail; arg: Arg; ret: RetItem; failArg: FailArg }
+}
 export interface OneWayMethod<In, Arg = In, Keyed extends boolean = false> {
   readonly kind: 'oneWay'
   readonly '~types'?: { in: In; arg: Arg; keyed: Keyed }
 }
 export type AnyMethod =
   | CallMethod<unknown, unknown, unknown, unknown, unknown, unknown, unknown, boolean>
+  | StreamMethod<unknown, unknown, unknown, unknown, unknown, unknown>
   | OneWayMethod<unknown, unknown, boolean>
 
-export type MethodOf<I, O, E, P, W, K extends boolean> = [W] extends [true]
+export type MethodOf<I, O, Y, E, P, W, K extends boolean> = [W] extends [true]
   ? OneWayMethod<Sent<I>, Received<I>, K>
-  : CallMethod<
-      Sent<I>,
-      Received<O>,
-      ReceivedErrors<E>,
-      Received<I>,
-      Sent<O>,
-      SentErrors<E>,
-      P extends Schema ? Received<P> : never,
-      K
-    >
+  : [Y] extends [Schema]
+    ? StreamMethod<Sent<I>, Received<Y>, ReceivedErrors<E>, Received<I>, Sent<Y>, SentErrors<E>>
+    : CallMethod<
+        Sent<I>,
+        Received<O>,
+        ReceivedErrors<E>,
+        Received<I>,
+        Sent<O>,
+        SentErrors<E>,
+        P extends Schema ? Received<P> : never,
+        K
+      >
 
 export interface Service<
   Name extends string = string,
@@ -110,17 +125,20 @@ export interface Service<
   readonly methods: Methods
 }
 
-// A contract from a TypeScript interface or class: types only; the names must exist at run time.
-export type FromFunction<F> = F extends () => infer R
-  ? CallMethod<void, Awaited<R>>
-  : F extends (input: infer I, ...rest: never[]) => infer R
-    ? CallMethod<I, Awaited<R>>
-    : never
-export type MethodNames<T> = {
-  [K in keyof T]: T[K] extends (...args: never[]) => AsyncIterable<unknown>
-    ? never
-    : T[K] extends (...args: never[]) => unknown
-      ? K
+// A contract from a TypeScript interface or class: types only; the names must exist at run time. A method that gives an
+// AsyncIterable is a stream: its definition says `stream: true`, since the types are gone at run time.
+export type FromFunction<F> = F extends (input: infer I, ...rest: never[]) => AsyncIterable<infer Item>
+  ? StreamMethod<I, Item>
+  : F extends () => infer R
+    ? CallMethod<void, Awaited<R>>
+    : F extends (input: infer I, ...rest: never[]) => infer R
+      ? CallMethod<I, Awaited<R>>
       : never
+export type MethodNames<T> = {
+  [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never
 }[keyof T] &
   string
+/** Of one method of `methodsOf`. */
+export type TimesOf<F> = F extends (...args: never[]) => AsyncIterable<unknown>
+  ? MethodTimes & { readonly stream: true }
+  : MethodTimes & { readonly stream?: never }

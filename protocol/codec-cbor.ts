@@ -39,6 +39,12 @@ export const cborCodec: Codec = {
     const value = decodeScanned(body)
     return hasBytes ? withoutBuffers(value) : value
   },
+
+  /** RFC 8949, 3: major type 4, the count in the first byte or in the one behind it; a list of one is 0x81 and its item. */
+  join(lists) {
+    const head = lists.length < 24 ? [0x80 | lists.length] : [0x98, lists.length]
+    return Buffer.concat([Uint8Array.from(head), ...lists.map((list) => list.subarray(1))])
+  },
 }
 
 function encodeChecked(value: unknown): Uint8Array {

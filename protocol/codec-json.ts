@@ -31,6 +31,13 @@ export const jsonCodec: Codec = {
     assertShallow(value, 0)
     return value
   },
+
+  join: (lists) =>
+    Buffer.concat([
+      Buffer.from('['),
+      ...lists.flatMap((list, index) => [...(index === 0 ? [] : [Buffer.from(',')]), list.subarray(1, -1)]),
+      Buffer.from(']'),
+    ]),
 }
 
 function stringify(value: unknown): Uint8Array {

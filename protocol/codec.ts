@@ -6,6 +6,8 @@ export interface Codec {
   readonly contentType: string
   encode(value: unknown): Uint8Array
   decode(body: Uint8Array): unknown
+  /** Encoded lists of one item each, as one encoded list; at most 255. */
+  join(lists: readonly Uint8Array[]): Uint8Array
 }
 
 export type Encoding = 'cbor' | 'json'

@@ -39,9 +39,15 @@ export const HEADER = {
   /** How often it was taken from the dead letters; absent: never. Its replies say the same. */
   replay: 'rt-replay',
 
+  /** Of a stream: how long either side may say nothing, ms, decimal. */
+  silence: 'rt-silence',
+
   /** Of replies. */
   worker: 'rt-worker',
   sequence: 'rt-seq',
+  /** Of a stream: which run of its handler this is of, and where its worker takes grants. */
+  run: 'rt-run',
+  grantTo: 'rt-grant-to',
 } as const
 
 export const WIRE_VERSION = '1'

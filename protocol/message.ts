@@ -27,7 +27,8 @@ export interface Message {
   readonly expiresInMs?: number | undefined
 }
 
-export type ReplyType = 'result' | 'error' | 'progress' | 'chunk' | 'end'
+/** `grant` goes the other way: the reader of a stream tells its worker how much it has read. */
+export type ReplyType = 'result' | 'error' | 'progress' | 'chunk' | 'end' | 'grant'
 
 export interface Reply {
   readonly correlationId: string
@@ -38,7 +39,7 @@ export interface Reply {
   readonly body: Uint8Array
 }
 
-/** A final reply ends its call; the others (progress, chunk) are on the way. */
+/** A final reply ends its call; the others (progress, chunk, grant) are on the way. */
 export function isFinalReply(type: ReplyType): boolean {
   return type === 'result' || type === 'error' || type === 'end'
 }

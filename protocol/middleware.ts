@@ -2,7 +2,8 @@ import { ConfigError } from './errors.ts'
 
 export interface MiddlewareCall {
   readonly side: 'client' | 'worker'
-  readonly kind: 'call' | 'send'
+  /** Of a stream, `next` gives its items as an AsyncIterable, and so does the middleware. */
+  readonly kind: 'call' | 'send' | 'stream'
   readonly service: string
   readonly method: string
   readonly group: string

@@ -88,6 +88,8 @@ export function lastMoment(deadline: WireDeadline): number {
 
 /** The attempt's time or the deadline, what is earlier. */
 function endOf({ method, deadline, message }: HeldCall, now: number): number {
+  // Its deadline is that of its start; then silence ends it, of either side.
+  if (message.type === 'stream') return now + (method?.attemptTimeoutMs ?? Infinity)
   const own =
     method?.attemptTimeoutMs ??
     (message.type === 'send' || deadline === undefined ? WORKER_DEFAULTS.sendAttemptTimeoutMs : Infinity)

@@ -27,7 +27,13 @@ export function unknownMethod(call: HeldCall): Outcome {
 
 /** A oneWay method is, as a call, unknown: there is no answer that its contract describes. */
 export function notCallable(call: HeldCall): Outcome {
-  return refused('UNKNOWN_METHOD', `${nameOf(call)} is oneWay: it takes sends, and this is a call`)
+  const takes = {
+    oneWay: 'is oneWay: it takes sends',
+    stream: 'yields: it takes streams',
+    call: 'takes calls and sends',
+  }
+  const kind = call.method?.facts.kind ?? 'call'
+  return refused('UNKNOWN_METHOD', `${nameOf(call)} ${takes[kind]}, and this is a ${call.message.type}`)
 }
 
 export function tooDeep(call: HeldCall, depth: number): Outcome {

@@ -38,6 +38,7 @@ export function holdCall(queue: ServedQueue, delivery: Delivery, parts: WorkerPa
     isBegun: false,
     running: undefined,
     isCancelled: false,
+    stream: undefined,
     mayHaveRun:
       !parts.adapter.capabilities.provesFirstDelivery ||
       delivery.redelivered ||

@@ -2,6 +2,8 @@ import { checkValue, type Checked } from '../contract/check-value.ts'
 import { MAX_CALL_DEPTH } from '../protocol/call-scope.ts'
 import { codecFor, type Codec } from '../protocol/codec.ts'
 import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
+import type { MethodFacts } from '../contract/method.ts'
+import type { Message } from '../protocol/message.ts'
 import { depthOf } from './attempt.ts'
 import {
   describeThrown,
@@ -48,14 +50,21 @@ export function envelopeProblem(call: HeldCall): Outcome | undefined {
   const version = message.headers[HEADER.version]
   if (version !== undefined && version !== WIRE_VERSION)
     return unreadable(call, `its wire version is ${quote(version)}, known is ${WIRE_VERSION}`)
-  if (message.type !== 'call' && message.type !== 'send')
-    return unreadable(call, `its type is ${quote(message.type)}, known are call and send`)
+  if (!TYPES.includes(message.type))
+    return unreadable(call, `its type is ${quote(message.type)}, known are ${TYPES.join(', ')}`)
   if (message.contentEncoding !== undefined && message.contentEncoding !== '')
     return unreadable(call, `its content encoding ${quote(message.contentEncoding)} is not known`)
   if (codecFor(wireText(message.contentType)) === undefined)
     return unreadable(call, `its content type ${quote(message.contentType)} is not known`)
   if (method === undefined) return unknownMethod(call)
-  return message.type === 'call' && method.facts.kind === 'oneWay' ? notCallable(call) : undefined
+  return isFor(message.type, method.facts.kind) ? undefined : notCallable(call)
+}
+
+const TYPES: readonly string[] = ['call', 'send', 'stream']
+
+/** A method that yields takes streams only; one that is called takes sends too. */
+function isFor(type: Message['type'], kind: MethodFacts['kind']): boolean {
+  return kind === 'stream' ? type === 'stream' : type === 'send' || (type === 'call' && kind === 'call')
 }
 
 /** INVALID_INPUT with the schema's issues. A promise only where the schema gives one: this is done for every call. */

@@ -13,9 +13,23 @@ import type { Failure } from './settlement.ts'
 import { wireText } from './wire-text.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
-/** The answer of a handler that returned. */
+/** The answer of a handler that returned; of a stream it says how many chunks there were. */
 export function resultReply(call: HeldCall, parts: WorkerParts, body: Uint8Array): Reply {
-  return reply(call, parts, { type: 'result', body, contentType: call.message.contentType })
+  const type = call.message.type === 'stream' ? 'end' : 'result'
+  return reply(call, parts, { type, body, contentType: call.message.contentType, ...chunksOf(call) })
+}
+
+/** Items of a stream; `sequence` counts from 0 within a run. */
+export function chunkReply(
+  call: HeldCall,
+  parts: WorkerParts,
+  { body, sequence }: { readonly body: Uint8Array; readonly sequence: number },
+): Reply {
+  return reply(call, parts, { type: 'chunk', body, contentType: call.message.contentType, sequence })
+}
+
+function chunksOf({ stream }: HeldCall): { readonly sequence?: number } {
+  return stream === undefined ? {} : { sequence: stream.chunks }
 }
 
 /** A report on the way; `sequence` counts from 0 within an attempt. */
@@ -44,7 +58,7 @@ export function errorReply(
     ...(failure.issues === undefined ? {} : { issues: failure.issues }),
   }
   const body = encodeBounded(error, codec, parts)
-  return reply(call, parts, { type: 'error', body, contentType: codec.contentType })
+  return reply(call, parts, { type: 'error', body, contentType: codec.contentType, ...chunksOf(call) })
 }
 
 function encodeBounded(error: WireError, codec: Codec, parts: WorkerParts): Uint8Array {
@@ -66,7 +80,11 @@ interface ReplyParts {
   readonly sequence?: number
 }
 
-function reply(call: HeldCall, { options }: WorkerParts, { type, body, contentType, sequence }: ReplyParts): Reply {
+function reply(
+  call: HeldCall,
+  { options, grants }: WorkerParts,
+  { type, body, contentType, sequence }: ReplyParts,
+): Reply {
   return {
     correlationId: call.message.id,
     type,
@@ -77,6 +95,7 @@ function reply(call: HeldCall, { options }: WorkerParts, { type, body, contentTy
       [HEADER.attempt]: String(call.attempt),
       [HEADER.worker]: options.name,
       ...(sequence === undefined ? {} : { [HEADER.sequence]: String(sequence) }),
+      ...(call.stream === undefined ? {} : streamHeaders(call.stream, grants.address)),
       ...(call.message.headers[HEADER.keep] === undefined ? {} : nameOfMethod(call)),
       ...(isReplayed(call.message) ? { [HEADER.replay]: String(replayOf(call.message.headers)) } : {}),
     },
@@ -90,4 +109,8 @@ function nameOfMethod({ message }: HeldCall): Record<string, string> {
     [HEADER.service]: wireText(message.headers[HEADER.service], 64),
     [HEADER.method]: wireText(message.headers[HEADER.method], 64),
   }
+}
+
+function streamHeaders(stream: { readonly run: string }, grantTo: string | undefined): Record<string, string> {
+  return { [HEADER.run]: stream.run, ...(grantTo === undefined ? {} : { [HEADER.grantTo]: grantTo }) }
 }

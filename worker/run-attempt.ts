@@ -7,6 +7,7 @@ import type { ServedMethod } from './handlers.ts'
 import type { HeldCall } from './held-calls.ts'
 import { encodeOutput, judgeThrown, warnOfUnthrown } from './judge-result.ts'
 import { parseInput, readMessage } from './read-message.ts'
+import { runStream } from './run-stream.ts'
 import type { Outcome } from './settlement.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
@@ -21,6 +22,8 @@ export async function runAttempt(call: HeldCall, attempt: Attempt, parts: Worker
     if ('outcome' in parsed) return parsed.outcome
     const ended = await callScope.run(attempt, () => runHandler(call, attempt, { method, parts, input: parsed.input }))
     if ('thrown' in ended) return await judgeThrown(call, attempt, { thrown: ended.thrown, method, codec, parts })
+    if (method.facts.kind === 'stream')
+      return await callScope.run(attempt, () => runStream(call, attempt, { items: ended.output, method, codec, parts }))
     warnOfUnthrown(call, attempt, parts)
     const outcome = encodeOutput(call, ended.output, { method, codec, parts })
     return outcome instanceof Promise ? await outcome : outcome
@@ -62,7 +65,7 @@ const NO_STATE: ReadonlyMap<unknown, unknown> = new Map()
 function middlewareCall(call: HeldCall, attempt: Attempt, { method, parts, input }: HandlerOptions): MiddlewareCall {
   return {
     side: 'worker',
-    kind: call.message.type === 'send' ? 'send' : 'call',
+    kind: call.message.type,
     service: call.queue.ref.service,
     method: method.name,
     group: parts.options.group,

@@ -87,7 +87,8 @@ export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onNoRoom, onSt
     call.running = attempt
     call.stage = 'running'
     call.queue.running++
-    attempt.timer = wheel.schedule(attempt.startedAt + attempt.deadline - parts.now(), () => endTime(call, attempt))
+    const endsAt = attempt.startedAt + attempt.deadline - parts.now()
+    if (endsAt < Infinity) attempt.timer = wheel.schedule(endsAt, () => endTime(call, attempt))
     runAttempt(call, attempt, parts)
       .then((outcome) => end(call, attempt, outcome))
       .catch((error: unknown) => {

@@ -10,6 +10,7 @@ import type { ResolvedWorkerOptions, WorkerTuning } from './options.ts'
 import { createReplyAddressCheck } from './reply-addresses.ts'
 import { createReplyOutbox } from './reply-outbox.ts'
 import type { ServedQueue } from './served-queue.ts'
+import { createStreamGrants } from './stream-grants.ts'
 import type { WorkerCount } from './worker-counters.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
@@ -40,14 +41,16 @@ export function createServing(given: ServingOptions): Serving {
   const { core, adapter, wheel, count, queues, tuning } = given
   const limits = { replies: tuning.maxReplies, bytes: tuning.maxReplyBytes }
   const outbox = createReplyOutbox({ core, adapter, wheel, count, limits })
+  const grants = createStreamGrants(adapter, core)
   const isReplyAddress = createReplyAddressCheck(core.namespace, given.options.replyAddresses)
-  const parts: WorkerParts = { ...given, outbox, isReplyAddress }
+  const parts: WorkerParts = { ...given, outbox, grants, isReplyAddress }
   const dispatcher = createDispatcher(parts, { queues, updateFlow })
   const loops = queues.map((queue) => createDeliveryLoop(queue, { parts, dispatcher }))
 
   return {
     async start() {
       for (const queue of queues) queue.lastDeliveryAt = core.clock.monotonic()
+      if (queues.some(hasStreams)) await grants.open()
       await Promise.all(loops.map((loop) => loop.start()))
     },
     isConsuming: (queue) => loops.some((loop) => loop.queue === queue && loop.isConsuming),
@@ -77,6 +80,11 @@ export function createServing(given: ServingOptions): Serving {
         await createGrace(OVERRUN_GRACE_MS).isEnoughFor(dispatcher.abandonRunning())
     }
     outbox.close()
+    await grants.close()
     for (const loop of loops) loop.close()
   }
+}
+
+function hasStreams({ methods }: ServedQueue): boolean {
+  return [...methods.values()].some(({ facts }) => facts.kind === 'stream')
 }

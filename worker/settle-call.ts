@@ -227,7 +227,8 @@ function factsFor(call: HeldCall, outcome: Outcome, { now, random }: WorkerParts
   return {
     type,
     attempt: call.attempt,
-    attempts: attemptsOf(facts, type),
+    // Items that were sent may have been read: they cannot be taken back for another attempt.
+    attempts: (call.stream?.chunks ?? 0) > 0 ? call.attempt : attemptsOf(facts, type),
     asksForRetry: (facts?.retry?.attempts ?? 1) > 1,
     retryDelayMs: retryDelayMs(facts, { attempt: call.attempt, retryAfterMs, random }),
     remainingMs: call.deadline === undefined ? undefined : lastMoment(call.deadline) - now(),

@@ -1,5 +1,5 @@
 import type { ConnectOptions } from '../broker-adapters/broker.ts'
-import type { AnyMethod, CallMethod, OneWayMethod, Service } from '../contract/types.ts'
+import type { AnyMethod, CallMethod, OneWayMethod, Service, StreamMethod } from '../contract/types.ts'
 import type { Counters } from '../protocol/counters.ts'
 import type { DeclaredError } from '../protocol/errors.ts'
 import type { Middleware } from '../protocol/middleware.ts'
@@ -18,7 +18,7 @@ export interface HandlerContext<FailArg = {}, Prog = never> {
    * up and that runs on. Undefined for a method that is not keyed.
    */
   readonly fence: number | undefined
-  /** Epoch ms at which this run ends: the call's deadline or the attempt's time, what is earlier. */
+  /** Epoch ms at which this run ends: the call's deadline or the attempt's time, what is earlier. Of a stream without an `attemptTimeoutMs`: Infinity. */
   readonly deadline: number
   /** Until `deadline`; never negative. */
   remainingMs(this: void): number
@@ -44,9 +44,11 @@ type Awaitable<T> = T | Promise<T>
 type FunctionOf<M extends AnyMethod> =
   M extends CallMethod<unknown, unknown, unknown, infer Arg, infer Ret, infer FailArg, infer Prog, boolean>
     ? (input: Arg, ctx: HandlerContext<FailArg, Prog>) => Awaitable<Ret>
-    : M extends OneWayMethod<unknown, infer Arg, boolean>
-      ? (input: Arg, ctx: HandlerContext) => Awaitable<void>
-      : never
+    : M extends StreamMethod<unknown, unknown, unknown, infer Arg, infer Item, infer FailArg>
+      ? (input: Arg, ctx: HandlerContext<FailArg>) => AsyncIterable<Item>
+      : M extends OneWayMethod<unknown, infer Arg, boolean>
+        ? (input: Arg, ctx: HandlerContext) => Awaitable<void>
+        : never
 
 /** A function per method of the contract: a plain object, or a class instance. */
 export type Handlers<S extends Service> = { readonly [M in keyof S['methods']]: FunctionOf<S['methods'][M]> }

@@ -23,6 +23,7 @@
  * | progressDropped | a progress report was too large, could not be encoded or does not fit the contract |
  * | consumersRebuilt | a consumer got nothing although messages waited for it, and was replaced |
  * | overrun | a handler ran longer than its time and ignored its signal |
+ * | streamsAbandoned | nobody read a stream any more: its handler was told to end |
  */
 export type WorkerCount =
   | 'completed'
@@ -45,3 +46,4 @@ export type WorkerCount =
   | 'progressDropped'
   | 'consumersRebuilt'
   | 'overrun'
+  | 'streamsAbandoned'

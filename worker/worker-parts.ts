@@ -5,6 +5,7 @@ import type { Limiter } from './limiter.ts'
 import type { ResolvedWorkerOptions, WorkerTuning } from './options.ts'
 import type { IsReplyAddress } from './reply-addresses.ts'
 import type { ReplyOutbox } from './reply-outbox.ts'
+import type { StreamGrants } from './stream-grants.ts'
 import type { WorkerCount } from './worker-counters.ts'
 
 /** What the parts of one worker share. */
@@ -14,6 +15,7 @@ export interface WorkerParts {
   readonly options: ResolvedWorkerOptions
   readonly limiter: Limiter
   readonly outbox: ReplyOutbox
+  readonly grants: StreamGrants
   readonly wheel: TimerWheel
   readonly isReplyAddress: IsReplyAddress
   readonly count: (name: WorkerCount) => void

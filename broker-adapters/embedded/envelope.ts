@@ -14,7 +14,7 @@ type Headers = Readonly<Record<string, string>>
 
 /** By number, which is stored: new ones are put at the end. */
 const MESSAGE_TYPES: readonly Message['type'][] = ['call', 'send', 'stream']
-const REPLY_TYPES: readonly Reply['type'][] = ['result', 'error', 'progress', 'chunk', 'end']
+const REPLY_TYPES: readonly Reply['type'][] = ['result', 'error', 'progress', 'chunk', 'end', 'grant']
 const NAMES: readonly string[] = [
   HEADER.version,
   HEADER.service,

@@ -27,6 +27,7 @@ import { retry } from './rows/retry.ts'
 import { settlement } from './rows/settlement.ts'
 import { silentConsumer } from './rows/silent-consumer.ts'
 import { versions } from './rows/versions.ts'
+import { streams } from './rows/streams.ts'
 import { broadcast } from './seam/broadcast.ts'
 import { consuming } from './seam/consuming.ts'
 import { deadLetters } from './seam/dead-letters.ts'
@@ -83,6 +84,7 @@ export const CASES: readonly ConformanceCase[] = [
   ...duplicates,
   ...nested,
   ...silentConsumer,
+  ...streams,
   ...counted,
   ...badInput,
 ]

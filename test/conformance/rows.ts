@@ -26,6 +26,7 @@ export const ROWS = {
   duplicates: 'A worker runs one call once, however often it is handed over.',
   nested: 'A call made inside a handler inherits its deadline and its signal.',
   'silent consumer': 'A consumer that the broker has forgotten is replaced; health means consuming, not connected.',
+  streams: 'Items come in order, each once, no faster than they are read; whatever ends the stream ends both sides.',
   counted: 'What is dropped is counted.',
   'bad input': 'Bad input gets a clear error, nothing is lost and the worker goes on.',
 } as const

@@ -1,0 +1,206 @@
+import type { BrokerCore } from '../broker-adapters/broker.ts'
+import { CallError, messageOf, RemoteError } from '../protocol/errors.ts'
+import { HEADER, integerHeader, WIRE_VERSION } from '../protocol/headers.ts'
+import { isFinalReply, type Reply } from '../protocol/message.ts'
+import { GRANT_REPEAT_MS, MAX_UNREAD_CHUNKS } from '../protocol/stream.ts'
+import { detailsOf, failed, type CallState, type Settled } from './call-state.ts'
+import { readChunk, type ReadReplyOptions } from './read-reply.ts'
+
+/** The items of one stream, from the replies that carry them to whoever reads. */
+export interface StreamReader {
+  /** How long either side may say nothing; set by `begin`. */
+  readonly silenceMs: number
+  /** What is read: these items, or what the client's middleware made of them. Replaced by that. */
+  source: Promise<unknown> | undefined
+  begin(state: CallState, silenceMs: number): void
+  /** A reply for this call; `onFinal` gets the one that ends it, once all the chunks before it have come. */
+  receive(reply: Reply, onFinal: (reply: Reply) => void): void
+  /** The call has ended. What has come is read first, unless it was cancelled. */
+  end(end: Settled): void
+  /** One reader; leaving the loop early ends the stream. */
+  readonly items: AsyncIterable<unknown>
+}
+
+export interface StreamReaderOptions extends ReadReplyOptions {
+  readonly core: BrokerCore
+  /** The call has ended here; its worker need not go on. */
+  readonly forget: (state: CallState) => void
+  readonly cancel: (state: CallState, reason: string) => void
+}
+
+/** A grant leaves when so many chunks were taken since the last one, or nothing is left to take. */
+const GRANT_EVERY = 8
+
+export function createStreamReader({ core, forget, cancel, ...reading }: StreamReaderOptions): StreamReader {
+  let call: { readonly state: CallState; readonly silenceMs: number } | undefined
+  let run: { readonly id: string; readonly grantTo: string | undefined } | undefined
+  const formerRuns = new Set<string>()
+  /** Chunks that came before one that is missing. */
+  const early = new Map<number, Reply>()
+  let ready: Reply[] = []
+  let nextSequence = 0
+  let final: { readonly reply: Reply; readonly onFinal: (reply: Reply) => void } | undefined
+  let hasRead = false
+  let taken = 0
+  let granted = 0
+  let ended: Settled | undefined
+  let wake: (() => void) | undefined
+  const items = read()
+
+  return {
+    get silenceMs() {
+      return call?.silenceMs ?? 0
+    },
+    source: undefined,
+    begin(state, silenceMs) {
+      call = { state, silenceMs }
+    },
+    receive,
+    end(end) {
+      ended = end
+      if (call?.state.cancelled !== undefined) ready = []
+      wake?.()
+    },
+    items,
+  }
+
+  function receive(reply: Reply, onFinal: (reply: Reply) => void): void {
+    const id = reply.headers[HEADER.run]
+    if (id === undefined && isFinalReply(reply.type)) return onFinal(reply) // it never began
+    if (id === undefined || formerRuns.has(id)) return
+    if (run?.id !== id && !changeRun(id, reply)) return
+    const sequence = integerHeader(reply.headers, HEADER.sequence) ?? 0
+    if (reply.type === 'chunk') addChunk(sequence, reply)
+    else if (isFinalReply(reply.type)) final = { reply, onFinal }
+    finishIfComplete()
+    wake?.()
+  }
+
+  /** Its worker died, or was given up, and another one begins anew. False: too late, something was read. */
+  function changeRun(id: string, { headers }: Reply): boolean {
+    if (hasRead) {
+      const text = 'its worker was lost in the middle, and what a second run yields need not fit to what was read'
+      fail(new RemoteError('CRASHED', text, detailsOf(begun().state)))
+      return false
+    }
+    if (run === undefined)
+      begun().state.timer?.cancel() // the deadline is that of the start; now silence ends it
+    else formerRuns.add(run.id)
+    run = { id, grantTo: ownAddress(headers[HEADER.grantTo]) }
+    early.clear()
+    ready = []
+    final = undefined
+    nextSequence = taken = granted = 0
+    return true
+  }
+
+  function addChunk(sequence: number, reply: Reply): void {
+    if (sequence < nextSequence) return // it came twice
+    if (sequence >= taken + 2 * MAX_UNREAD_CHUNKS)
+      return fail(
+        new RemoteError(
+          'INVALID_MESSAGE',
+          `its worker sent chunk ${sequence} when ${taken} had been taken`,
+          detailsOf(begun().state),
+        ),
+      )
+    early.set(sequence, reply)
+    for (let next = early.get(nextSequence); next !== undefined; next = early.get(nextSequence)) {
+      early.delete(nextSequence++)
+      ready.push(next)
+    }
+  }
+
+  function finishIfComplete(): void {
+    if (final === undefined || nextSequence < (integerHeader(final.reply.headers, HEADER.sequence) ?? 0)) return
+    const { reply, onFinal } = final
+    final = undefined
+    onFinal(reply)
+  }
+
+  async function* read(): AsyncGenerator<unknown> {
+    const repeating = setInterval(grant, GRANT_REPEAT_MS)
+    try {
+      for (;;) {
+        const chunk = ready.shift()
+        if (chunk !== undefined) {
+          hasRead = true
+          yield* await decoded(chunk)
+          take()
+        } else if (ended === undefined) await nextEvent()
+        else if (ended.status === 'error') throw ended.error
+        else return
+      }
+    } finally {
+      clearInterval(repeating)
+      if (ended === undefined && call !== undefined) cancel(call.state, 'its reader left')
+    }
+  }
+
+  async function decoded(chunk: Reply): Promise<readonly unknown[]> {
+    const read = await readChunk(begun().state, chunk, reading)
+    if (!('error' in read)) return read.items
+    fail(read.error)
+    throw read.error
+  }
+
+  /** Something came, or it ended; nothing for too long ends it. Before its start the deadline of the call does that. */
+  function nextEvent(): Promise<void> {
+    const { silenceMs, state } = begun()
+    return new Promise((resolve) => {
+      const late = (): void => {
+        if (run === undefined) return
+        const gap = early.size === 0 ? '' : `; chunk ${nextSequence} is missing`
+        fail(new CallError('TIMEOUT', `its worker said nothing for ${silenceMs} ms${gap}`, detailsOf(state)))
+      }
+      const timer = setTimeout(late, silenceMs)
+      wake = () => {
+        clearTimeout(timer)
+        wake = undefined
+        resolve()
+      }
+    })
+  }
+
+  function take(): void {
+    taken++
+    if (ready.length === 0 || taken - granted >= GRANT_EVERY) grant()
+  }
+
+  /** Best effort: it is said again. */
+  function grant(): void {
+    if (run?.grantTo === undefined || ended !== undefined) return
+    granted = taken
+    const headers = { [HEADER.version]: WIRE_VERSION, [HEADER.run]: run.id, [HEADER.sequence]: String(taken) }
+    const reply: Reply = {
+      correlationId: begun().state.id,
+      type: 'grant',
+      contentType: 'application/octet-stream',
+      contentEncoding: undefined,
+      headers,
+      body: NOTHING,
+    }
+    core.connected
+      ?.reply(run.grantTo, [reply])
+      .catch((error: unknown) => core.log('debug', 'GRANT', `a grant was not sent: ${messageOf(error)}`))
+  }
+
+  /** A client writes only to inboxes of its own namespace. */
+  function ownAddress(address: string | undefined): string | undefined {
+    return address?.startsWith(`${core.namespace}.`) === true ? address : undefined
+  }
+
+  function fail(error: Error): void {
+    const { state } = begun()
+    if (state.end !== undefined) return
+    state.settle(failed(error))
+    forget(state)
+  }
+
+  function begun(): { readonly state: CallState; readonly silenceMs: number } {
+    if (call === undefined) throw new Error('a stream is read before it was begun')
+    return call
+  }
+}
+
+const NOTHING = new Uint8Array(0)
