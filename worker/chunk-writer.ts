@@ -58,8 +58,10 @@ export function createChunkWriter(
   }
   async function send(body: Uint8Array, sequence: number): Promise<void> {
     const reply = chunkReply(call, parts, { body, sequence })
+    const giveUpAt = monotonicMs() + silenceMs
     const fate = await parts.outbox.send(call.replyAddress ?? '', reply, {
-      giveUpAt: monotonicMs() + silenceMs,
+      deadlineAt: giveUpAt,
+      giveUpAt,
       isWanted: () => !call.delivery.isLost && !isAbandoned,
     })
     if (fate === 'gone') abandon('its inbox is gone')

@@ -1,6 +1,6 @@
-import type { Call, Client, Outcome, Receipt, Stub } from '../../client/types.ts'
+import type { Call, Client, Outcome, Receipt, StreamCall, Stub } from '../../client/types.ts'
 import type { ErrorCode } from '../../contract/index.ts'
-import { bank, images, thumbs, vendors, type Clip } from './contracts.ts'
+import { bank, books, clips, images, thumbs, vendors, type Clip } from './contracts.ts'
 import { is, type Equal } from './equal.ts'
 
 declare const client: Client
@@ -40,6 +40,20 @@ export async function started(): Promise<void> {
   await other
   for await (const report of client.service(vendors).valibot.start({ n: 3 }).progress)
     is<Equal<typeof report, { percent: number }>>()
+}
+
+export async function streamed(): Promise<void> {
+  const { frames } = client.service(clips)
+  for await (const frame of frames({ clip: 'a' }, { timeoutMs: 1000 })) is<Equal<typeof frame, { at: Date }>>()
+  const stream: StreamCall<{ at: Date }> = frames({ clip: 'a' })
+  stream.cancel()
+  for await (const page of client.service(books).pages({ doc: 'a' })) is<Equal<typeof page, number>>()
+  const error: unknown = undefined
+  if (frames.isDeclaredError(error)) is<Equal<typeof error.data, { clip: string }>>()
+  // @ts-expect-error a stream is read, not awaited for an outcome
+  frames.start({ clip: 'a' })
+  // @ts-expect-error nobody would read it
+  await frames.send({ clip: 'a' })
 }
 
 export async function keyedAndHurried(): Promise<void> {

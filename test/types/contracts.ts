@@ -20,6 +20,16 @@ export const images = defineService('images', {
   },
 })
 
+export const clips = defineService('clips', {
+  methods: {
+    frames: method({
+      input: type<{ clip: string }>(),
+      yields: z.object({ at: z.iso.datetime().transform((text) => new Date(text)) }),
+      errors: { NO_CLIP: type<{ clip: string }>() },
+    }),
+  },
+})
+
 export const bank = defineService('bank', {
   methods: {
     post: method({ input: type<{ account: string }>(), output: type<number>(), keyed: true }),
@@ -70,3 +80,4 @@ export class Thumbs {
 export const thumbs = defineService('thumbs', {
   methods: methodsOf<Thumbs>()({ create: { timeoutMs: 5000 }, ping: {} }),
 })
+export const books = defineService('books', { methods: methodsOf<Thumbs>()({ pages: { stream: true } }) })

@@ -7,10 +7,23 @@ import type {
   Handlers,
   Worker,
 } from '../../worker/types.ts'
-import { bank, images, Thumbs, thumbs, vendors } from './contracts.ts'
+import { bank, clips, images, Thumbs, thumbs, vendors } from './contracts.ts'
 import { is, type Equal } from './equal.ts'
 
 declare const worker: Worker
+
+worker.serve(clips, {
+  async *frames({ clip }, ctx) {
+    is<Equal<typeof clip, string>>()
+    if (clip === '') throw ctx.fail('NO_CLIP', { clip })
+    yield { at: '2026-01-01T00:00:00Z' }
+  },
+})
+declare const misfits: () => AsyncIterable<{ at: number }>
+// @ts-expect-error items of another shape
+worker.serve(clips, { frames: misfits })
+// @ts-expect-error a stream is an AsyncIterable
+worker.serve(clips, { frames: () => ({ at: '2026' }) })
 
 type Images = typeof images
 

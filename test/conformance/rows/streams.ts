@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { z } from 'zod'
 import { defineService } from '../../../contract/define-service.ts'
 import { method, type } from '../../../contract/method.ts'
 import { cborCodec } from '../../../protocol/codec-cbor.ts'
@@ -9,6 +8,7 @@ import { MAX_UNREAD_CHUNKS } from '../../../protocol/stream.ts'
 import { allOf, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
+import { aNumber, aString, objectOf } from '../schemas.ts'
 import { aborted, callOf, errorOf, unused } from '../probe.ts'
 
 const { cases, claim } = claimsOf('streams')
@@ -18,7 +18,10 @@ const counting = defineService('probe', {
   methods: {
     count: method({
       input: type<{ to: number; failAt?: number }>(),
-      yields: z.object({ n: z.number(), text: z.string().default('') }),
+      yields: objectOf<{ n: number; text?: string }, { n: number; text: string }>({
+        n: aNumber,
+        text: (text) => (text === undefined ? '' : aString(text)),
+      }),
       errors: { STOPPED: type<{ at: number }>() },
     }),
     note: method({ input: type<unknown>(), oneWay: true }),

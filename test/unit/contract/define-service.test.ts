@@ -124,7 +124,7 @@ describe('a service cannot have', () => {
     [
       'a method of a later kind',
       'a',
-      { methods: { f: { kind: 'stream' } } },
+      { methods: { f: { kind: 'later' } } },
       `method 'a.f' must be made by method({…})`,
     ],
   ])('%s', (_, name, definition, message) => {
