@@ -119,7 +119,11 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   }
 
   async function* read(): AsyncGenerator<unknown> {
-    const repeating = setInterval(grant, GRANT_REPEAT_MS)
+    let repeating = core.clock.after(GRANT_REPEAT_MS, repeat)
+    function repeat(): void {
+      grant()
+      repeating = core.clock.after(GRANT_REPEAT_MS, repeat)
+    }
     try {
       for (;;) {
         const chunk = ready.shift()
@@ -132,7 +136,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
         else return
       }
     } finally {
-      clearInterval(repeating)
+      repeating.cancel()
       if (ended === undefined && call !== undefined) cancel(call.state, 'its reader left')
     }
   }
@@ -153,9 +157,9 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
         const gap = early.size === 0 ? '' : `; chunk ${nextSequence} is missing`
         fail(new CallError('TIMEOUT', `its worker said nothing for ${silenceMs} ms${gap}`, detailsOf(state)))
       }
-      const timer = setTimeout(late, silenceMs)
+      const timer = core.clock.after(silenceMs, late)
       wake = () => {
-        clearTimeout(timer)
+        timer.cancel()
         wake = undefined
         resolve()
       }

@@ -1,5 +1,4 @@
 import type { Codec } from '../protocol/codec.ts'
-import { monotonicMs } from '../protocol/clock.ts'
 import { newCallId } from '../protocol/ids.ts'
 import type { ScheduledTimer } from '../protocol/timer-wheel.ts'
 import { MAX_CHUNK_BYTES, MAX_CHUNK_ITEMS, MAX_UNREAD_BYTES, MAX_UNREAD_CHUNKS } from '../protocol/stream.ts'
@@ -30,6 +29,7 @@ export function createChunkWriter(
   call: HeldCall,
   { codec, parts, silenceMs, onAbandoned }: ChunkWriterOptions,
 ): ChunkWriter {
+  const { clock } = parts.core
   const stream = { run: newCallId(), chunks: 0 }
   call.stream = stream
   const gathered: Uint8Array[] = []
@@ -58,7 +58,7 @@ export function createChunkWriter(
   }
   async function send(body: Uint8Array, sequence: number): Promise<void> {
     const reply = chunkReply(call, parts, { body, sequence })
-    const giveUpAt = monotonicMs() + silenceMs
+    const giveUpAt = clock.monotonic() + silenceMs
     const fate = await parts.outbox.send(call.replyAddress ?? '', reply, {
       deadlineAt: giveUpAt,
       giveUpAt,
@@ -85,7 +85,7 @@ export function createChunkWriter(
   /** Each grant begins it anew: a slow reader repeats itself, a dead one does not. */
   function watchSilence(): void {
     silence?.cancel()
-    silence = parts.wheel.schedule(monotonicMs() + silenceMs, () =>
+    silence = parts.wheel.schedule(clock.monotonic() + silenceMs, () =>
       abandon(`the reader said nothing for ${silenceMs} ms`),
     )
   }

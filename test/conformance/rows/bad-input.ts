@@ -83,7 +83,6 @@ const UNREADABLE: Readonly<Record<string, Partial<Message>>> = {
   'an unknown content encoding': { contentEncoding: 'zstd' },
   'another version of the wire': { headers: { 'rt-v': '0' } },
   'broken json': { contentType: 'application/json', body: new TextEncoder().encode('{"key":') },
-  'an unknown type': { type: 'stream' },
 }
 
 claim('undecodable and hostile bytes are dead-lettered with the reason, and the worker goes on', async (t) => {

@@ -201,7 +201,7 @@ describe('a hostile message', () => {
     ],
     ['unknown content type', 'strict', { message: { contentType: 'text/plain' } }, { code: 'INVALID_MESSAGE' }],
     ['content encoding', 'strict', { message: { contentEncoding: 'gzip' } }, { code: 'INVALID_MESSAGE' }],
-    ['stream', 'strict', { message: { type: 'stream' } }, { code: 'INVALID_MESSAGE' }],
+    ['stream', 'strict', { message: { type: 'stream' } }, { code: 'UNKNOWN_METHOD' }],
     ['wire version', 'strict', { headers: { [HEADER.version]: '0' } }, { code: 'INVALID_MESSAGE' }],
     ['depth', 'strict', { input: { n: 1 }, headers: { [HEADER.depth]: '33' } }, { code: 'OVERLOADED' }],
     ['ran before', 'nope', { headers: { [HEADER.ran]: '1' } }, { code: 'UNKNOWN_METHOD', executed: 'unknown' }],
