@@ -99,6 +99,7 @@ export function createClient(
       const readStream = (facts: MethodFacts): StreamReader =>
         createStreamReader({
           core,
+          maxPayloadBytes: core.maxPayloadBytes,
           facts,
           validate: resolved.validate,
           cancel,

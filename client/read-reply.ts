@@ -17,6 +17,8 @@ export interface ReadReplyOptions {
 
 /** The outcome that a final reply means. What it proves of `executed` is noted in the state first. */
 export function readFinalReply(state: CallState, reply: Reply, options: ReadReplyOptions): Settled | Promise<Settled> {
+  if (reply.type !== 'error' && (reply.type === 'end') !== (state.kind === 'stream'))
+    return failed(unreadable(state, `a ${reply.type} does not answer a ${state.kind}`))
   if (reply.type === 'end') {
     state.evidence = 'yes'
     return { status: 'ok', value: undefined }

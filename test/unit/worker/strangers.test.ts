@@ -86,7 +86,7 @@ const CASES: Readonly<Record<string, readonly (readonly [string, Sent, string])[
     ['much larger, and hostile', body(new Uint8Array(5_000_000).fill(0x81)), 'PAYLOAD_TOO_LARGE'],
   ],
   type: [
-    ['stream', message({ type: 'stream' }), 'INVALID_MESSAGE'],
+    ['stream, to a method that is called', message({ type: 'stream' }), 'UNKNOWN_METHOD'],
     ['none', message({ type: undefined }), 'INVALID_MESSAGE'],
     ['a number', message({ type: 5 }), 'INVALID_MESSAGE'],
     ['a long one', message({ type: LONG }), 'INVALID_MESSAGE'],
