@@ -163,14 +163,16 @@ claim('a worker that closes while it holds such a call gives it back at once', a
 })
 
 claim('what is left to newer workers keeps its turn among those of its key', async (t) => {
-  const older = await serveOld(t, { tuning: { newerHoldMs: 50 } })
-  const adapter = await t.adapter()
-  const keyed = { [HEADER.method]: 'noted', [HEADER.contractVersion]: '1.3.0', [HEADER.key]: 'account-1' }
+  const keyed = method({ input: job, output, keyed: true })
+  const before = defineService('probe', { version: '1.2.0', methods: { work: keyed } })
+  const after = defineService('probe', { version: '1.3.0', methods: { work: keyed, added: keyed } })
+  const work = ({ key }: Job): string => key
+  const older = await t.serve(before, { work }, { tuning: { newerHoldMs: 50 } })
+  const stub = t.client().service(after)
   const keys = ['first', 'second', 'third']
-  const sends = keys.map((key) => callOf({ key }, { type: 'send', headers: keyed }))
-  await publishAll(adapter, queueRef({ features: { keyed: true, priority: false, frames: false } }), sends)
+  const answers = keys.map((key) => stub.added({ key }, { key: 'account-1' }))
   await eventually(() => (older.counters['leftToNewer'] ?? 0) >= 2)
-  await serveNew(t)
-  await eventually(() => t.ledger.total >= keys.length)
+  await t.serve(after, { work, added: ({ key }) => (t.ledger.enter(key), key) })
+  expect(await Promise.all(answers)).toEqual(keys)
   expect(t.ledger.entries).toEqual(keys)
 })
