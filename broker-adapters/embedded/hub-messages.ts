@@ -3,7 +3,7 @@ import type { GroupCommit } from './group-commit.ts'
 import { createHeap } from './heap.ts'
 import type { HubConnection } from './hub-connection.ts'
 import { createHubQueue, type Entry, type HubQueue, type HubSubscription } from './hub-queue.ts'
-import type { Journal } from './journal.ts'
+import type { HandOver, Journal } from './journal.ts'
 import type { Placing } from './placing.ts'
 import { encodeMessageRecord, keyOf, type MessageRecord } from './records.ts'
 import type { Store } from './store.ts'
@@ -12,7 +12,8 @@ import { OP } from './wire.ts'
 /** The messages of all queues: their states, and the hand-overs. */
 export interface HubMessages {
   readonly queues: Map<string, HubQueue>
-  readonly entries: Map<number, Entry>
+  /** Those that were handed out at least once: most that wait never were, and there may be a million. */
+  readonly handedOut: ReadonlyMap<number, Entry>
   readonly fences: Fences
   makeQueue(name: string, number: number): HubQueue
   /** Begins to store it; undefined: it is stored or finished already. It is in its queue once `place` is called, after the commit. */
@@ -20,7 +21,7 @@ export interface HubMessages {
   /** It is stored, or being stored, or finished not long ago. */
   readonly knows: (queue: HubQueue, id: string, generation: string) => boolean
   /** From the store, at start. */
-  load(sequence: number, record: Buffer, fields: MessageRecord): Entry | undefined
+  load(sequence: number, record: Buffer, fields: MessageRecord, handOver: HandOver | undefined): Entry | undefined
   /** It was not stored after all, and never will be. */
   readonly refuse: (entry: Entry) => void
   /** In its place: ready or delayed. */
@@ -67,7 +68,7 @@ export interface NewMessage {
 
 /** Sessions count from 1. */
 const NO_SESSION = 0
-/** Bodies beyond this stay in the store only. */
+/** Bodies beyond this stay in the store only, and so does what was there before the hub. */
 const MEMORY_BYTES = 64 * 1024 * 1024
 
 export function createHubMessages(options: {
@@ -81,7 +82,7 @@ export function createHubMessages(options: {
   const { store, commit, now } = options
   const queues = new Map<string, HubQueue>()
   const byNumber = new Map<number, HubQueue>()
-  const entries = new Map<number, Entry>()
+  const handedOut = new Map<number, Entry>()
   /** What was removed meanwhile comes out too: look at its state. */
   const due = createHeap<Entry>(({ dueAt }) => dueAt)
   const dirty = new Set<HubQueue>()
@@ -97,19 +98,17 @@ export function createHubMessages(options: {
   function knows(queue: HubQueue, id: string, generation: string): boolean {
     return queue.byId.has(id) || queue.finished.has(keyOf(id, generation), now())
   }
-  function remember(queue: HubQueue, sequence: number, record: Buffer, fields: Omit<NewMessage, 'blob'>): Entry {
-    const isInMemory = memoryBytes + record.length <= MEMORY_BYTES
-    if (isInMemory) memoryBytes += record.length
-    storedBytes += record.length
+  function remember(queue: HubQueue, sequence: number, bytes: number, fields: Omit<NewMessage, 'blob'>): Entry {
+    storedBytes += bytes
     const entry: Entry = {
       sequence,
       id: fields.id,
       key: keyOf(fields.id, fields.generation),
       queue,
-      bytes: record.length,
+      bytes,
       turnKey: fields.placing.turnKey,
       isHigh: fields.placing.isHigh,
-      record: isInMemory ? record : undefined,
+      record: undefined,
       order: sequence,
       grants: 0,
       session: 0,
@@ -118,13 +117,18 @@ export function createHubMessages(options: {
       state: 'storing',
       holder: undefined,
     }
-    entries.set(sequence, entry)
     queue.byId.set(entry.id, entry)
     return entry
   }
+  /** So that it need not be read when it is handed out, which is mostly soon. */
+  function keepInMemory(entry: Entry, record: Buffer): void {
+    if (memoryBytes + record.length > MEMORY_BYTES) return
+    memoryBytes += record.length
+    entry.record = record
+  }
   function forget(entry: Entry): void {
     entry.state = 'gone'
-    entries.delete(entry.sequence)
+    handedOut.delete(entry.sequence)
     if (entry.queue.byId.get(entry.id) === entry) entry.queue.byId.delete(entry.id)
     storedBytes -= entry.bytes
     if (entry.record !== undefined) memoryBytes -= entry.bytes
@@ -187,6 +191,7 @@ export function createHubMessages(options: {
     if (record === undefined) return drop(entry)
     lease(entry, subscription)
     entry.grants++
+    handedOut.set(entry.sequence, entry)
     options.journal().grant(entry.sequence, entry.grants, connection.session)
     const writer = connection.writer.begin(OP.DELIVER)
     writer.u32(subscription.number).num(entry.sequence).u32(entry.grants).bytes(record)
@@ -234,7 +239,7 @@ export function createHubMessages(options: {
 
   return {
     queues,
-    entries,
+    handedOut,
     fences,
     makeQueue(name, number) {
       const queue = createHubQueue(name, number)
@@ -249,20 +254,27 @@ export function createHubMessages(options: {
       const sequence = options.nextSequence()
       const record = encodeMessageRecord(queue.number, fields, fields.blob)
       commit.put('messages', sequence, record)
-      const entry = remember(queue, sequence, record, fields)
+      const entry = remember(queue, sequence, record.length, fields)
+      keepInMemory(entry, record)
       if (entry.turnKey !== undefined) fences.prepare()
       if (fields.replaces !== undefined) queue.turns.pass(fields.replaces, entry)
       return entry
     },
-    load(sequence, record, fields) {
+    load(sequence, record, fields, handOver) {
       const queue = byNumber.get(fields.queue)
-      return queue === undefined ? undefined : remember(queue, sequence, record, fields)
+      if (queue === undefined) return undefined
+      const entry = remember(queue, sequence, record.length, fields)
+      if (handOver === undefined) return entry
+      entry.grants = handOver.grant
+      entry.session = handOver.session
+      handedOut.set(sequence, entry)
+      return entry
     },
     knows,
     refuse: forget,
     place,
     heldBy(connection, sequence, grant) {
-      const entry = entries.get(sequence)
+      const entry = handedOut.get(sequence)
       if (entry?.state !== 'leased' || entry.grants !== grant) return undefined
       return entry.holder?.connection === connection ? entry : undefined
     },
@@ -287,7 +299,7 @@ export function createHubMessages(options: {
       options.journal().grant(entry.sequence, entry.grants, NO_SESSION)
     },
     resume(subscription, sequence, grant) {
-      const entry = entries.get(sequence)
+      const entry = handedOut.get(sequence)
       if (entry === undefined || entry.queue !== subscription.queue) return false
       if (entry.grants !== grant || entry.session !== subscription.connection.session) return false
       if (entry.state !== 'grace' && entry.state !== 'ready') return false

@@ -37,7 +37,7 @@ const STANDBY_AFTER_MS = 1_000
 export function createHubSessions(options: {
   readonly file: string
   readonly contents: JournalContents
-  readonly entries: () => ReadonlyMap<number, Entry>
+  readonly handedOut: () => ReadonlyMap<number, Entry>
   /** Whether it makes sense to begin a journal again that could not be written. */
   readonly hasRoom: () => boolean
   readonly log: (level: 'warn', code: string, message: string) => void
@@ -72,8 +72,8 @@ export function createHubSessions(options: {
   /** In place of the one so far; complete, so nothing is missing after a time without one. */
   function begin(): void {
     const grants = new Map<number, { grant: number; session: number }>()
-    for (const entry of options.entries().values()) {
-      if (entry.grants > 0) grants.set(entry.sequence, { grant: entry.grants, session: entry.session })
+    for (const { sequence, grants: grant, session } of options.handedOut().values()) {
+      grants.set(sequence, { grant, session })
     }
     const finished = [...queues.values()].flatMap((queue) =>
       [...queue.finished.entries()].map(([key, at]) => ({ queue: queue.number, key, at })),

@@ -33,8 +33,11 @@ import { thisProcess } from './machine.ts'
 import { openSocketPath } from './socket-path.ts'
 import { findProblem, lookAtStore, setAside } from './store-check.ts'
 import { loadLmdb, openStore, snapshotStore, type Store } from './store.ts'
+import { createFrameWriter, OP } from './wire.ts'
 
 const TOUCH_MS = 2_000
+/** Less than the shortest silence that can be asked for. */
+const LIFE_MS = 50
 const LEFTOVERS_MS = 60_000
 /** A process whose socket has just closed may take this long to be seen as gone. */
 const DYING_MS = 200
@@ -58,6 +61,7 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
   let store: Store | undefined
   let epoch = 0
   let isEnding = false
+  let contending: Promise<boolean> = Promise.resolve(false)
 
   const say = (message: FromThread): void => port.postMessage(message)
   const log: Log = (level, code, message) => say({ type: 'log', level, code, message })
@@ -89,20 +93,22 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
       from: inheritance.from,
       durability,
     }
-    if (!gate.enter()) return false
+    if (isEnding || !gate.enter()) return false
     try {
       if (disk.isFull()) disk.release('takeover')
       if (!becomeHub(dir, wanted, record)) return false
       passFaultPoint('after link')
       epoch = wanted
       say({ type: 'claimed', epoch })
-      await open(record, inheritance)
-      return true
+      showLife()
+      store = await open(record, inheritance)
     } finally {
       gate.leave()
     }
+    await load(store, record)
+    return true
   }
-  async function open(record: HubRecord, { fate, problem }: Inheritance): Promise<void> {
+  async function open(record: HubRecord, { fate, problem }: Inheritance): Promise<Store> {
     const path = join(dir, record.store)
     if (problem !== undefined && record.from !== '') {
       log('error', 'EMBEDDED_DAMAGED', `the store is damaged: ${problem}; it is kept as ${setAside(dir, record.from)}`)
@@ -110,9 +116,12 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
       log('warn', 'EMBEDDED_TAKEOVER', `hub ${epoch - 1} is ${fate ?? 'away'}: continuing from a snapshot of its store`)
       await snapshotStore(lmdb, join(dir, record.from), path)
     }
-    store = openStore(lmdb, { path, epoch, durability: data.durability, gate })
+    const opened = openStore(lmdb, { path, epoch, durability: data.durability, gate })
     passFaultPoint('store claimed')
-    hub = createHub({
+    return opened
+  }
+  async function load(store: Store, record: HubRecord): Promise<void> {
+    hub = await createHub({
       store,
       welcome: { epoch, durability: data.durability },
       journalFile: journalFile(dir, epoch),
@@ -121,6 +130,7 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
       peerSilenceMs: data.peerSilenceMs,
       resumeMs: data.resumeMs,
       isSuperseded: () => isSuperseded(dir, epoch),
+      isClosing: () => isEnding,
       disk,
       log,
       onDown: (why) => {
@@ -139,12 +149,21 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
     socket.on('error', (error) => log('debug', 'EMBEDDED_PEER', error.message))
     socket.on('close', () => waiting.delete(socket))
   }
-  function keepHouse(): void {
-    const whileHub = (run: () => void): void => {
-      if (!isEnding && !isSuperseded(dir, epoch)) run()
-    }
-    disk.reserve()
+  function whileHub(run: () => void): void {
+    if (!isEnding && !isSuperseded(dir, epoch)) run()
+  }
+  /** From the link on: opening a large store takes longer than others wait for a word of the hub. */
+  function showLife(): void {
+    const writer = createFrameWriter()
+    writer.begin(OP.PING).end()
+    const pings = writer.take()
+    setInterval(() => {
+      for (const socket of waiting) for (const ping of pings) socket.write(ping)
+    }, LIFE_MS)
     setInterval(() => whileHub(() => touchHub(dir, epoch)), TOUCH_MS)
+  }
+  function keepHouse(): void {
+    disk.reserve()
     setInterval(() => whileHub(disk.reserve), TOUCH_MS)
     const sweep = (): void => {
       removeLeftovers(dir, epoch).catch((error: unknown) => log('debug', 'EMBEDDED_HUB', messageOf(error)))
@@ -157,6 +176,8 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
     if (isEnding) return
     isEnding = true
     passFaultPoint('close begun')
+    // It fails, or its store is open: both end here.
+    await contending.catch(() => undefined)
     await hub?.stop()
     server.close()
     for (const socket of waiting) socket.destroy()
@@ -173,7 +194,8 @@ async function runHubThread(port: MessagePort, data: HubThreadData): Promise<voi
   port.on('message', (message: ToThread) => {
     if (message.type === 'stop') void end()
     else {
-      contend(message.epoch, message.wasClosed).then(
+      contending = contend(message.epoch, message.wasClosed)
+      contending.then(
         (isWon) => say({ type: isWon ? 'won' : 'lost' }),
         (error: unknown) => {
           say({ type: 'failed', isRefusal: isRefusal(error), text: messageOf(error) })

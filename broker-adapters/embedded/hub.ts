@@ -31,6 +31,8 @@ export interface HubOptions {
   readonly peerSilenceMs: number
   readonly resumeMs: number
   readonly isSuperseded: () => boolean
+  /** It is to stop although it is not there yet. */
+  readonly isClosing: () => boolean
   readonly disk: DiskSpace
   readonly log: (level: 'error' | 'warn' | 'info' | 'debug', code: string, message: string) => void
   /** It is over: somebody else is the hub, or the disk failed. Nothing is confirmed any more. */
@@ -40,7 +42,8 @@ export interface HubOptions {
 const TICK_MS = 25
 const SWEEP_MS = 1_000
 
-export function createHub(options: HubOptions): Hub {
+/** Resolves when all that is stored is known again. */
+export async function createHub(options: HubOptions): Promise<Hub> {
   const { store } = options
   const connections = new Set<HubConnection>()
   const written = new Set<HubConnection>()
@@ -66,7 +69,7 @@ export function createHub(options: HubOptions): Hub {
   const sessions = createHubSessions({
     file: options.journalFile,
     contents: options.journal,
-    entries: () => messages.entries,
+    handedOut: () => messages.handedOut,
     hasRoom: () => options.disk.leftAfter(0) >= MIN_FREE_BYTES,
     log: options.log,
   })
@@ -87,7 +90,8 @@ export function createHub(options: HubOptions): Hub {
     markWritten,
   })
 
-  sequence = loadHub({ store, messages, letters, inboxes, mailboxes, sessions, journal: options.journal, now: now() })
+  const { journal, isClosing } = options
+  sequence = await loadHub({ store, messages, letters, inboxes, mailboxes, sessions, journal, isClosing })
   passFaultPoint('store loaded')
   sessions.begin(messages.queues)
   let graceTimer = setTimeout(endGrace, options.resumeMs)

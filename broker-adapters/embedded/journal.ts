@@ -28,8 +28,14 @@ export interface Journal {
   close(): void
 }
 
+/** The last one of a message: its number, and to whom. */
+export interface HandOver {
+  readonly grant: number
+  readonly session: number
+}
+
 export interface JournalContents {
-  readonly grants: Map<number, { readonly grant: number; readonly session: number }>
+  readonly grants: Map<number, HandOver>
   readonly sessions: Map<number, SessionIdentity>
   readonly finished: { readonly queue: number; readonly key: string; readonly at: number }[]
 }

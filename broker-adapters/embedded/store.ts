@@ -26,8 +26,8 @@ export interface Store {
   /** All or nothing. False: a later epoch has claimed it, nothing was written. Rejects if the disk refuses. */
   commit(writes: Iterable<Write>): Promise<boolean>
   read(table: Table, key: number): Buffer | undefined
-  /** In order of sequence numbers; the values are copies. */
-  scan(table: Table): Iterable<{ readonly key: number; readonly value: Buffer }>
+  /** At most `limit`, in order of sequence numbers, from this one on; the values are copies. */
+  scan(table: Table, from: number, limit: number): Iterable<{ readonly key: number; readonly value: Buffer }>
   scanNamed(table: NamedTable): Iterable<{ readonly key: string; readonly value: Buffer }>
   /** What its file has room for without growing; about, and none of it need be in one piece. */
   reusableBytes(): number
@@ -147,8 +147,9 @@ export function openStore(
       }
     },
     read: (table, key) => bySequence[table].get(keyOf(key)),
-    *scan(table) {
-      for (const { key, value } of bySequence[table].getRange({ snapshot: false })) {
+    *scan(table, from, limit) {
+      const range = { start: Buffer.from(keyOf(from)), limit, snapshot: false }
+      for (const { key, value } of bySequence[table].getRange(range)) {
         yield { key: Number(Buffer.from(key).readBigUInt64BE(0)), value: Buffer.from(value) }
       }
     },
