@@ -33,7 +33,11 @@ export function replyHandlers({
     const count = fields.count(MIN_BYTES.reply)
     const replies: IncomingReply[] = []
     for (let index = 0; index < count; index++) {
-      replies.push({ correlationId: fields.name(), kind: REPLY_KIND[fields.u8()] ?? 'on the way', blob: fields.copy() })
+      replies.push({
+        correlationId: fields.name(0),
+        kind: REPLY_KIND[fields.u8()] ?? 'on the way',
+        blob: fields.copy(),
+      })
     }
     if (!mailboxes.reply(connection, seq, address, replies)) inboxes.reply(connection, seq, address, replies)
   }
