@@ -19,6 +19,8 @@ export interface ClientProgram {
   readonly replyLeaseMs?: number
   /** Keys of calls of `hold` that are made at the start. */
   readonly held: readonly string[]
+  /** Their outcomes are kept for so long, under their keys. @default not at all */
+  readonly keepMs?: number
   /** Calls of every kind, drawn from this seed, instead of plain ones. */
   readonly seed?: number
 }
@@ -52,7 +54,9 @@ function make(kind: Kind, key: string, random: Random): Promise<string> {
     case 'cancelled':
       return stub.echo(work, { signal: AbortSignal.timeout(random.upTo(4 * ms)) })
     case 'hold':
-      return stub.hold({ key })
+      return options.keepMs === undefined
+        ? stub.hold({ key })
+        : stub.hold.start({ key }, { keepMs: options.keepMs, id: key })
   }
 }
 
