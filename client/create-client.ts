@@ -149,7 +149,7 @@ export function createClient(
   function onDeadline(state: CallState): void {
     if (state.cancelled !== undefined) return state.settle(cancelledEnd(state))
     count('timeouts')
-    const error = timeoutError(state, { core, consumers: watch.seenSince(state.target.queueName, state.startedAt) })
+    const error = timeoutError(state, { core, seen: watch.seenSince(state.target.queueName, state.startedAt) })
     state.settle(failed(error))
     if (isForgotten(state)) cancels.forget(state)
   }

@@ -6,13 +6,19 @@ export interface QueueWatch {
   /** How many consumers it has; undefined: the broker could not tell. An answer of the last second serves again, unless it was none. */
   look(target: CallTarget): Promise<number | undefined>
   /** What `look` learned since then (of the clock's `monotonic`). */
-  seenSince(queueName: string, since: number): number | undefined
+  seenSince(queueName: string, since: number): Seen | undefined
+}
+
+/** Of a queue, when it was asked. */
+export interface Seen {
+  readonly consumers: number
+  readonly isPaused: boolean
 }
 
 const FRESH_MS = 1_000
 
 export function createQueueWatch(core: BrokerCore): QueueWatch {
-  const seen = new Map<string, { readonly at: number; readonly consumers: number }>()
+  const seen = new Map<string, Seen & { readonly at: number }>()
   const asking = new Map<string, Promise<number | undefined>>()
 
   return {
@@ -29,14 +35,16 @@ export function createQueueWatch(core: BrokerCore): QueueWatch {
 
     seenSince(queueName, since) {
       const last = seen.get(queueName)
-      return last !== undefined && last.at >= since ? last.consumers : undefined
+      return last !== undefined && last.at >= since ? last : undefined
     },
   }
 
   async function ask({ queue, queueName }: CallTarget): Promise<number | undefined> {
     try {
-      const consumers = (await core.connected?.stats(queue))?.consumers
-      if (consumers !== undefined) seen.set(queueName, { at: core.clock.monotonic(), consumers })
+      const stats = await core.connected?.stats(queue)
+      if (stats === undefined) return undefined
+      const { consumers, isPaused } = stats
+      seen.set(queueName, { at: core.clock.monotonic(), consumers, isPaused })
       return consumers
     } catch {
       return undefined // the broker is away, or the queue does not exist yet

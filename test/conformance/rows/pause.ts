@@ -71,9 +71,10 @@ claim(
     const cancelled = work.start({ key: 'cancelled' })
     await cancelled.stored()
     cancelled.cancel()
-    expect(await errorOf(work({ key: 'expired' }, { timeoutMs: 200 }))).toMatchObject({
+    expect(await errorOf(work({ key: 'expired' }, { timeoutMs: 1_000 }))).toMatchObject({
       code: 'TIMEOUT',
       stage: 'queued',
+      message: expect.stringContaining('the queue is paused'),
     })
     expect(await errorOf(cancelled)).toMatchObject({ code: 'CANCELLED' })
     await admin.resume()

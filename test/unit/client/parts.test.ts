@@ -108,7 +108,7 @@ test('queue watch: asks once for all who ask meanwhile, remembers consumers for 
   expect(await Promise.all([watch.look(target), watch.look(target)])).toEqual([1, 1])
   expect(await watch.look(target)).toBe(1)
   expect(scripted.calls['stats']).toBe(1)
-  expect(watch.seenSince(target.queueName, since)).toBe(1)
+  expect(watch.seenSince(target.queueName, since)).toMatchObject({ consumers: 1, isPaused: false })
   expect(watch.seenSince(target.queueName, monotonicMs() + 1)).toBeUndefined()
   const other = { ...target, queueName: 'replyto.q.default.other.v1' }
   consumers = 0
