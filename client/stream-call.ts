@@ -10,10 +10,18 @@ export function createStreamCall<Item>(
   cancel: (state: CallState, reason: string) => void,
 ): StreamCall<Item> {
   const items = read() as AsyncGenerator<Item> // parsed by the contract's schema
+  // A generator does nothing on `return()` before its first item, and waits for the item that was asked for.
+  const iterator: AsyncIterator<Item> = {
+    next: () => items.next(),
+    return(value) {
+      reader.leave()
+      return items.return(value)
+    },
+  }
   return {
     id: state.id,
     cancel: (reason = 'no reason given') => cancel(state, reason),
-    [Symbol.asyncIterator]: () => items,
+    [Symbol.asyncIterator]: () => iterator,
   }
 
   async function* read(): AsyncGenerator<unknown> {

@@ -19,6 +19,8 @@ export interface StreamReader {
   end(end: Settled): void
   /** One reader; leaving the loop early ends the stream. */
   readonly items: AsyncIterable<unknown>
+  /** Nobody reads on: whoever waits for an item is let go, and the handler is told to end. */
+  leave(): void
 }
 
 export interface StreamReaderOptions extends ReadReplyOptions {
@@ -41,6 +43,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   let nextSequence = 0
   let final: { readonly reply: Reply; readonly onFinal: (reply: Reply) => void } | undefined
   let hasRead = false
+  let isLeft = false
   let taken = 0
   let granted = 0
   let ended: Settled | undefined
@@ -62,11 +65,12 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
       wake?.()
     },
     items,
+    leave,
   }
 
   function receive(reply: Reply, onFinal: (reply: Reply) => void): void {
     const id = reply.headers[HEADER.run]
-    if (id === undefined && isFinalReply(reply.type)) return onFinal(reply) // it never began
+    if (id === undefined && isFinalReply(reply.type)) return refused(reply, onFinal)
     if (id === undefined || formerRuns.has(id)) return
     if (run?.id !== id && !changeRun(id, reply)) return
     const sequence = integerHeader(reply.headers, HEADER.sequence) ?? 0
@@ -76,11 +80,16 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     wake?.()
   }
 
+  /** It never began; or a worker that got it later does not begin it anew, and the run that was read is lost. */
+  function refused(reply: Reply, onFinal: (reply: Reply) => void): void {
+    if (!hasRead || begun().state.cancelled !== undefined) onFinal(reply)
+    else failAsCrashed('its worker was lost in the middle, and no other one runs it again')
+  }
+
   /** Its worker died, or was given up, and another one begins anew. False: too late, something was read. */
   function changeRun(id: string, { headers }: Reply): boolean {
     if (hasRead) {
-      const text = 'its worker was lost in the middle, and what a second run yields need not fit to what was read'
-      fail(new RemoteError('CRASHED', text, detailsOf(begun().state)))
+      failAsCrashed('its worker was lost in the middle, and what a second run yields need not fit to what was read')
       return false
     }
     if (run === undefined)
@@ -119,13 +128,14 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   }
 
   async function* read(): AsyncGenerator<unknown> {
-    let repeating = core.clock.after(GRANT_REPEAT_MS, repeat)
+    const repeatMs = Math.min(GRANT_REPEAT_MS, Math.ceil(begun().silenceMs / 3)) // it is not to be taken for gone
+    let repeating = core.clock.after(repeatMs, repeat)
     function repeat(): void {
       grant()
-      repeating = core.clock.after(GRANT_REPEAT_MS, repeat)
+      repeating = core.clock.after(repeatMs, repeat)
     }
     try {
-      for (;;) {
+      while (!isLeft) {
         const chunk = ready.shift()
         if (chunk !== undefined) {
           hasRead = true
@@ -137,8 +147,14 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
       }
     } finally {
       repeating.cancel()
-      if (ended === undefined && call !== undefined) cancel(call.state, 'its reader left')
+      leave()
     }
+  }
+
+  function leave(): void {
+    isLeft = true
+    wake?.()
+    if (ended === undefined && call !== undefined) cancel(call.state, 'its reader left')
   }
 
   async function decoded(chunk: Reply): Promise<readonly unknown[]> {
@@ -192,6 +208,10 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   /** A client writes only to inboxes of its own namespace. */
   function ownAddress(address: string | undefined): string | undefined {
     return address?.startsWith(`${core.namespace}.`) === true ? address : undefined
+  }
+
+  function failAsCrashed(text: string): void {
+    fail(new RemoteError('CRASHED', text, detailsOf(begun().state)))
   }
 
   function fail(error: Error): void {

@@ -30,7 +30,7 @@ export function createChunkWriter(
   { codec, parts, silenceMs, onAbandoned }: ChunkWriterOptions,
 ): ChunkWriter {
   const { clock } = parts.core
-  const stream = { run: newCallId(), chunks: 0 }
+  const stream = { run: newCallId(), silenceMs, chunks: 0 }
   call.stream = stream
   const gathered: Uint8Array[] = []
   let gatheredBytes = 0

@@ -39,8 +39,8 @@ export interface HeldCall {
   mayHaveRun: boolean
   /** How often a worker that is too old for it has put it back, this one included. */
   given: number
-  /** Of a stream whose handler has begun: its run, and how many chunks of it were sent. */
-  stream: { readonly run: string; chunks: number } | undefined
+  /** Of a stream whose handler has begun: its run, how long either side may say nothing, and how many chunks were sent. */
+  stream: { readonly run: string; readonly silenceMs: number; chunks: number } | undefined
   /** It runs with nothing beside it. */
   isSolo: boolean
 }

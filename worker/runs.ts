@@ -42,6 +42,7 @@ export function createRuns(parts: WorkerParts, { onEnd, onRepeat, onNoRoom, onSt
   return {
     begin(call) {
       call.isBegun = false
+      call.stream = undefined // that of a run that was lost: what is said of this one is not said of that
       const leave = limiter.wait(laneOf(call), () => useSlot(call))
       if (!call.isBegun) call.leave = leave
     },

@@ -247,7 +247,8 @@ function answerUntil(call: HeldCall, parts: WorkerParts): number {
 }
 
 /** Monotonic ms from which on nobody wants the answer; a kept one is read later too. */
-function deadlineOf({ deadline, message }: HeldCall, { now, core }: WorkerParts): number {
+function deadlineOf({ deadline, message, stream }: HeldCall, { now, core }: WorkerParts): number {
+  if (stream !== undefined) return core.clock.monotonic() + stream.silenceMs // the deadline was that of its start
   const keptMs = integerHeader(message.headers, HEADER.keep) ?? 0
   if (deadline === undefined) return core.clock.monotonic() + Math.max(keptMs, ANSWER_WITHOUT_DEADLINE_MS)
   return core.clock.monotonic() + Math.max(0, lastMoment(deadline) - now()) + keptMs

@@ -27,6 +27,7 @@ import { retry } from './rows/retry.ts'
 import { settlement } from './rows/settlement.ts'
 import { silentConsumer } from './rows/silent-consumer.ts'
 import { versions } from './rows/versions.ts'
+import { streamEnds } from './rows/stream-ends.ts'
 import { streams } from './rows/streams.ts'
 import { broadcast } from './seam/broadcast.ts'
 import { consuming } from './seam/consuming.ts'
@@ -85,6 +86,7 @@ export const CASES: readonly ConformanceCase[] = [
   ...nested,
   ...silentConsumer,
   ...streams,
+  ...streamEnds,
   ...counted,
   ...badInput,
 ]
