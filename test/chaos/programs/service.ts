@@ -8,6 +8,11 @@ export interface TimedWork extends Work {
   /** How long its handler takes. */
   readonly ms: number
 }
+export interface FlowWork extends TimedWork {
+  readonly count: number
+  /** Waits for its gate before the first number. */
+  readonly isHeld: boolean
+}
 /** How a handler ends its process. */
 export interface FatalWork extends Work {
   readonly how: 'kill' | 'exit' | 'uncaught'
@@ -43,6 +48,8 @@ export const chaos = defineService('chaos', {
     stall: method({ input: type<TimedWork>(), output: type<string>() }),
     /** Fails the first time; the next attempt is stored in the broker meanwhile. */
     postponed: method({ input: type<Work>(), output: type<string>(), retry: { attempts: 2 } }),
+    /** The numbers from 0 on, `count` of them, each after `ms`; nothing before the test opens its gate, if it has one. */
+    flow: method({ input: type<FlowWork>(), yields: type<number>() }),
     note: method({ input: type<Work>(), oneWay: true }),
     /** As `postponed`. */
     late: method({ input: type<Work>(), oneWay: true, retry: { attempts: 2 } }),

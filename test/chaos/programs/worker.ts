@@ -4,7 +4,7 @@ import { createWorker, RetryAfter, type HandlerContext } from 'replyto'
 import { embedded, type EmbeddedOptions } from 'replyto/embedded'
 import { listen, say } from './commands.ts'
 import { gate, isFirst, openNotes } from './ledger-file.ts'
-import { chaos, type FatalWork, type TimedWork, type Work } from './service.ts'
+import { chaos, type FatalWork, type FlowWork, type TimedWork, type Work } from './service.ts'
 
 export interface WorkerProgram {
   readonly root: string
@@ -52,11 +52,24 @@ worker.serve(chaos, {
   block: (input, ctx) => noted(input, ctx, () => (isFirst(root, input.key) ? blockLoop(input) : undefined)),
   stall: (input, ctx) => noted(input, ctx, () => blockLoop(input)),
   postponed: (input, ctx) => noted(input, ctx, () => retryLate(ctx)),
+  flow,
   note: async (input, ctx) => void (await noted(input, ctx, () => {})),
   late: async (input, ctx) => void (await noted(input, ctx, () => retryLate(ctx))),
   broken: async (input, ctx) => void (await noted(input, ctx, () => failAfter({ ...input, ms: 0 }))),
 })
 
+async function* flow({ key, ms, count, isHeld }: FlowWork, ctx: HandlerContext): AsyncGenerator<number> {
+  note('begin', key, ctx.attempt, process.pid)
+  try {
+    if (isHeld) await gate(root, key, ctx.signal)
+    for (let n = 0; n < count && !ctx.signal.aborted; n++) {
+      yield n
+      await sleep(ms)
+    }
+  } finally {
+    note('end', key, ctx.attempt, process.pid)
+  }
+}
 async function failAfter({ ms }: TimedWork): Promise<never> {
   await sleep(ms)
   throw new Error('meant to fail')

@@ -4,7 +4,7 @@ import { defineService } from '../../../contract/define-service.ts'
 import { method, type } from '../../../contract/method.ts'
 import { MAX_UNREAD_CHUNKS } from '../../../protocol/stream.ts'
 import type { HandlerContext } from '../../../worker/types.ts'
-import { allOf, createGate, eventually } from '../../support/eventually.ts'
+import { allOf, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
 import { aborted, callOf, errorOf } from '../probe.ts'
@@ -208,9 +208,9 @@ claim('a method that yields has no send, map or start; a plain call of it is ref
 
 claim('it is acked only when its end is stored', async (t) => {
   const wire = t.wire()
-  const stored = createGate()
+  let isRefusing = true
   wire.faults.plans.reply = ({ type: kind }) =>
-    kind === 'end' ? { outcome: 'stored', after: stored.opened } : undefined
+    kind === 'end' && isRefusing ? { outcome: 'unknown', isStored: false } : undefined
   await t.serve(
     ticking,
     {
@@ -230,6 +230,6 @@ claim('it is acked only when its end is stored', async (t) => {
     what: 'its end is on the way',
   })
   expect(await adapter.stats(queue)).toMatchObject({ active: 1 })
-  stored.open()
+  isRefusing = false
   await eventually(async () => (await adapter.stats(queue)).active === 0, { what: 'it is acked' })
 })

@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest'
+import { allOf, eventually } from '../support/eventually.ts'
+import { judge } from './judge.ts'
+import { setStage } from './processes.ts'
+import { openGates } from './programs/ledger-file.ts'
+import { chaos } from './programs/service.ts'
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n)
+
+test('a worker is killed before the first item of its streams: another one runs them, and all items are read', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
+  const first = stage.worker()
+  await first.line('ready')
+  const stub = stage.inProcess().service(chaos)
+  const held = ['a', 'b', 'c']
+  const reading = held.map((key) => allOf(stub.flow({ key, ms: 1, count: 50, isHeld: true })))
+  await stage.ledger.begun(held)
+  await stage.worker().line('ready')
+  first.signal('SIGKILL')
+  await stage.ledger.begun(held, 2)
+  openGates(stage.root, ...held)
+  for (const read of await Promise.all(reading)) expect(read).toEqual(numbers(50))
+  const { again, unexplained } = await judge(stage)
+  expect(again.toSorted()).toEqual(held)
+  expect(unexplained).toEqual([])
+})
+
+test('a worker is killed in the middle of a stream: what was read is in order, then CRASHED; the next one is served', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
+  const first = stage.worker()
+  await first.line('ready')
+  const stub = stage.inProcess().service(chaos)
+  const read: number[] = []
+  const reading = (async () => {
+    for await (const n of stub.flow({ key: 'cut', ms: 5, count: 100_000, isHeld: false })) {
+      read.push(n)
+      if (read.length === 20) first.signal('SIGKILL')
+      if (read.length === 1) await stage.worker().line('ready')
+    }
+  })()
+  await expect(reading).rejects.toMatchObject({ code: 'CRASHED', executed: 'unknown' })
+  expect(read).toEqual(numbers(read.length))
+  await eventually(() => stage.ledger.story('cut').runs.at(-1)?.isEnded, { what: 'the second run was told to end' })
+  expect(await allOf(stub.flow({ key: 'next', ms: 0, count: 300, isHeld: false }))).toEqual(numbers(300))
+})
+
+test('the hub is killed in the middle of streams: their items go on, in order and each once', async () => {
+  const stage = setStage()
+  const hub = stage.keeper()
+  await hub.line('ready')
+  await stage.worker().line('ready')
+  const stub = stage.inProcess().service(chaos)
+  expect(stage.hub()).toBe(hub)
+  const reading = ['a', 'b', 'c'].map(async (key) => {
+    const read: number[] = []
+    for await (const n of stub.flow({ key, ms: 5, count: 400, isHeld: false })) {
+      read.push(n)
+      if (key === 'a' && n === 30) hub.signal('SIGKILL')
+    }
+    return read
+  })
+  for (const read of await Promise.all(reading)) expect(read).toEqual(numbers(400))
+  const { unexplained } = await judge(stage)
+  expect(unexplained).toEqual([])
+})
