@@ -1,4 +1,5 @@
 import type { BrokerCore } from '../broker-adapters/broker.ts'
+import type { ClockTimer } from '../protocol/clock.ts'
 import { CallError, messageOf, RemoteError } from '../protocol/errors.ts'
 import { HEADER, integerHeader, WIRE_VERSION } from '../protocol/headers.ts'
 import { isFinalReply, type Reply } from '../protocol/message.ts'
@@ -43,7 +44,9 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   let nextSequence = 0
   let final: { readonly reply: Reply; readonly onFinal: (reply: Reply) => void } | undefined
   let hasRead = false
+  let isReading = false
   let isLeft = false
+  let silence: ClockTimer | undefined
   let taken = 0
   let granted = 0
   let ended: Settled | undefined
@@ -61,6 +64,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     receive,
     end(end) {
       ended = end
+      silence?.cancel()
       if (call?.state.cancelled !== undefined) ready = []
       wake?.()
     },
@@ -76,6 +80,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     const sequence = integerHeader(reply.headers, HEADER.sequence) ?? 0
     if (reply.type === 'chunk') addChunk(sequence, reply)
     else if (isFinalReply(reply.type)) final = { reply, onFinal }
+    if (!isReading) watchSilence()
     finishIfComplete()
     wake?.()
   }
@@ -128,6 +133,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   }
 
   async function* read(): AsyncGenerator<unknown> {
+    isReading = true
     const repeatMs = Math.min(GRANT_REPEAT_MS, Math.ceil(begun().silenceMs / 3)) // it is not to be taken for gone
     let repeating = core.clock.after(repeatMs, repeat)
     function repeat(): void {
@@ -164,21 +170,29 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     throw read.error
   }
 
-  /** Something came, or it ended; nothing for too long ends it. Before its start the deadline of the call does that. */
+  /** Something came, or it ended, or nobody reads on. */
   function nextEvent(): Promise<void> {
-    const { silenceMs, state } = begun()
+    watchSilence()
     return new Promise((resolve) => {
-      const late = (): void => {
-        if (run === undefined) return
-        const gap = early.size === 0 ? '' : `; chunk ${nextSequence} is missing`
-        fail(new CallError('TIMEOUT', `its worker said nothing for ${silenceMs} ms${gap}`, detailsOf(state)))
-      }
-      const timer = core.clock.after(silenceMs, late)
       wake = () => {
-        timer.cancel()
         wake = undefined
         resolve()
       }
+    })
+  }
+
+  /**
+   * Nothing for too long ends it, while an item is waited for. While nobody reads yet the worker may wait for a grant, and
+   * ends it itself: only one that is lost does not. Before its start the deadline of the call does all that.
+   */
+  function watchSilence(): void {
+    const { silenceMs, state } = begun()
+    const waitMs = isReading ? silenceMs : 2 * silenceMs
+    silence?.cancel()
+    silence = core.clock.after(waitMs, () => {
+      if (run === undefined || (isReading && wake === undefined)) return
+      const gap = early.size === 0 ? '' : `; chunk ${nextSequence} is missing`
+      fail(new CallError('TIMEOUT', `its worker said nothing for ${waitMs} ms${gap}`, detailsOf(state)))
     })
   }
 

@@ -233,3 +233,19 @@ claim('it is acked only when its end is stored', async (t) => {
   isRefusing = false
   await eventually(async () => (await adapter.stats(queue)).active === 0, { what: 'it is acked' })
 })
+
+claim('nobody reads it and its worker is lost: it ends after a silence, and nothing of it is pending', async (t) => {
+  const wire = t.wire()
+  const { seen, tick } = tickOnce()
+  await t.serve(ticking, { twice, tick }, { wire })
+  const client = t.client()
+  const call = client.service(ticking).tick(1, { timeoutMs: 600 })
+  await eventually(() => wire.faults.events.of('reply', call.id).some(({ detail }) => detail === 'chunk'), {
+    what: 'a chunk',
+  })
+  wire.faults.disconnect()
+  const startedAt = performance.now()
+  await client.close({ graceMs: 8_000 })
+  expect(performance.now() - startedAt).toBeLessThan(6_000)
+  expect(seen.begun).toBe(1)
+})
