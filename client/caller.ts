@@ -89,7 +89,7 @@ export function createCaller({
         request.onSettled(end)
       },
     })
-    request.stream?.begin(state, Math.round(state.endsAt - state.startedAt))
+    request.stream?.begin(state, timeoutOf(client, method, { kind: 'stream', given: request.options?.timeoutMs }))
     try {
       assertCanCall(state, method, request)
       pending.add(state)

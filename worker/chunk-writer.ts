@@ -2,7 +2,7 @@ import type { Codec } from '../protocol/codec.ts'
 import { newCallId } from '../protocol/ids.ts'
 import type { ScheduledTimer } from '../protocol/timer-wheel.ts'
 import { MAX_CHUNK_BYTES, MAX_CHUNK_ITEMS, MAX_UNREAD_BYTES, MAX_UNREAD_CHUNKS } from '../protocol/stream.ts'
-import type { HeldCall } from './held-calls.ts'
+import type { HeldCall, RunOfStream } from './held-calls.ts'
 import { chunkReply } from './replies.ts'
 import type { WorkerParts } from './worker-parts.ts'
 
@@ -30,7 +30,7 @@ export function createChunkWriter(
   { codec, parts, silenceMs, onAbandoned }: ChunkWriterOptions,
 ): ChunkWriter {
   const { clock } = parts.core
-  const stream = { run: newCallId(), silenceMs, chunks: 0 }
+  const stream: RunOfStream = { run: newCallId(), silenceMs, chunks: 0, abandoned: undefined }
   call.stream = stream
   const gathered: Uint8Array[] = []
   let gatheredBytes = 0
@@ -101,6 +101,7 @@ export function createChunkWriter(
   function abandon(why: string): void {
     if (isAbandoned) return
     isAbandoned = true
+    stream.abandoned = why
     onAbandoned(why)
     wake?.()
   }

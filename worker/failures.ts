@@ -107,7 +107,12 @@ export function expired(call: HeldCall, deadline: WireDeadline, now: number): Ou
 }
 
 export function cancelled(call: HeldCall, handler: 'not entered' | 'runs on' | 'ended'): Outcome {
-  return { kind: 'cancelled', failure: { code: 'CANCELLED', message: `the caller cancelled ${nameOf(call)}` }, handler }
+  const why = call.stream?.abandoned
+  const failure: Failure =
+    why === undefined
+      ? { code: 'CANCELLED', message: `the caller cancelled ${nameOf(call)}` }
+      : { code: 'TIMEOUT', message: `nobody read ${nameOf(call)}: ${why}` }
+  return { kind: 'cancelled', failure, handler }
 }
 
 /** For dead letters and histories: on one line, whatever was thrown. */

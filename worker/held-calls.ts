@@ -39,10 +39,20 @@ export interface HeldCall {
   mayHaveRun: boolean
   /** How often a worker that is too old for it has put it back, this one included. */
   given: number
-  /** Of a stream whose handler has begun: its run, how long either side may say nothing, and how many chunks were sent. */
-  stream: { readonly run: string; readonly silenceMs: number; chunks: number } | undefined
+  /** Of a stream whose handler has begun. */
+  stream: RunOfStream | undefined
   /** It runs with nothing beside it. */
   isSolo: boolean
+}
+
+export interface RunOfStream {
+  readonly run: string
+  /** How long either side may say nothing. */
+  readonly silenceMs: number
+  /** How many were sent. */
+  chunks: number
+  /** Why nobody reads it any more, if that is so. */
+  abandoned: string | undefined
 }
 
 /** Nothing more can be done about it here. */

@@ -369,6 +369,9 @@ claim('a stream that nobody reads rejects nothing and is given up', async (t) =>
       }
     },
   })
-  t.client().service(counting).count({ to: 1 }, { timeoutMs: 400 })
+  const call = t.client().service(counting).count({ to: 1 }, { timeoutMs: 400 })
   await eventually(() => worker.counters.streamsAbandoned === 1, { what: 'it is given up' })
+  const error = await errorOf(readAll(call))
+  expect(error).toMatchObject({ code: 'TIMEOUT', stage: 'running' }) // nobody cancelled it
+  expect(error.message).toContain('nobody read probe.count')
 })
