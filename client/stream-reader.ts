@@ -187,7 +187,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
    */
   function watchSilence(): void {
     const { silenceMs, state } = begun()
-    const waitMs = isReading ? silenceMs : 2 * silenceMs
+    const waitMs = isReading ? silenceMs : Math.min(2 * silenceMs, MAX_WAIT_MS)
     silence?.cancel()
     silence = core.clock.after(waitMs, () => {
       if (run === undefined || (isReading && wake === undefined)) return
@@ -241,4 +241,6 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   }
 }
 
+/** Of a timer. */
+const MAX_WAIT_MS = 2_147_483_647
 const NOTHING = new Uint8Array(0)
