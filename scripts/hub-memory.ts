@@ -33,7 +33,7 @@ else for (const count of COUNTS) await measure(count)
 
 async function beHost(dir: string): Promise<void> {
   const started = performance.now()
-  const client = createClient(embedded({ dir, maxBytes: MAX_BYTES }))
+  const client = createClient(embedded({ dir, maxBytes: MAX_BYTES }), { connectTimeoutMs: 300_000 })
   await client.ready()
   console.log(`up ${performance.now() - started}`)
 }
