@@ -1,6 +1,6 @@
 import { HEADER } from '../../protocol/headers.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
-import { createFrameWriter, fieldsOf, type FrameReader, type FrameWriter } from './wire.ts'
+import { createFieldsReader, createFrameWriter, type FrameReader, type FrameWriter } from './wire.ts'
 
 /*
  * An envelope, as it is stored and sent; the fields are those of wire.ts:
@@ -90,9 +90,18 @@ function writeRest(
   writer.bytes(body)
 }
 
+/** One for all, since a reader has memory for the bodies of many: an envelope is read to its end before the next one is. */
+const inside = createFieldsReader()
+
+function insideOf(fields: FrameReader): FrameReader {
+  const envelope = fields.view()
+  inside.read(envelope, 0, envelope.length)
+  return inside
+}
+
 /** The envelope that `bytes` hold, of which the size is next; what follows can be read also if it is none. */
 export function readMessageBytes(id: string, fields: FrameReader): Message {
-  return readMessage(id, fieldsOf(fields.view()))
+  return readMessage(id, insideOf(fields))
 }
 
 /**
@@ -125,7 +134,7 @@ function readEnvelope(id: string, fields: FrameReader): Message {
 
 /** The envelope that `bytes` hold, of which the size is next. */
 export function readReplyBytes(correlationId: string, fields: FrameReader): Reply {
-  return readReply(correlationId, fieldsOf(fields.view()))
+  return readReply(correlationId, insideOf(fields))
 }
 
 /** What is no envelope is an error that cannot be read: its call ends with INVALID_MESSAGE. */
