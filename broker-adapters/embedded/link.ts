@@ -118,7 +118,8 @@ export function createLink(given: LinkOptions): Link {
           await pause(REFUSED_RETRY_MS)
           continue
         }
-        log('warn', 'EMBEDDED_DIAL', messageOf(error))
+        // What ends because this process closes is no news.
+        log(stopping.signal.aborted ? 'debug' : 'warn', 'EMBEDDED_DIAL', messageOf(error))
         await pause(backoffMs)
         backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS)
       }
