@@ -220,9 +220,15 @@ export function createHubInboxes(options: HubInboxesOptions): HubInboxes {
         const reply = inbox.replies.get(sequence)
         if (reply === undefined) continue
         inbox.replies.delete(sequence)
-        if (reply.request !== undefined && !reply.isStoring) messages.settle(reply.request, 'sometime')
+        const { request } = reply
+        const isRequestLeft = request !== undefined && !reply.isStoring
+        const isSuspect = isRequestLeft && request.grants > 1
+        if (isRequestLeft) messages.settle(request, isSuspect ? 'soon' : 'sometime')
         forget(reply)
-        settleAnswer(reply, reply.request === undefined ? STATUS.stored : STATUS.settled)
+        const told = (): void => settleAnswer(reply, request === undefined ? STATUS.stored : STATUS.settled)
+        // What came back before may run beside, or before, what ends this process: it must not come back for that again.
+        if (isSuspect) commit.afterwards(told)
+        else told()
         return
       }
     },
