@@ -36,6 +36,8 @@ interface Group {
 const LINGER_MS = 4
 const LINGER_WRITES = 2_000
 /** On a full disk, when even one write finds no room. */
+/** In one transaction when room is short. */
+const FULL_WRITES = 256
 const FULL_RETRY_MS = 250
 
 export function createGroupCommit(options: {
@@ -95,15 +97,17 @@ export function createGroupCommit(options: {
   }
   /** In order, so what replaces something is stored before that is removed. What does not fit waits until there is room. */
   async function storeBitByBit(writes: readonly Write[]): Promise<boolean> {
-    let count = writes.length
+    let count = Math.min(writes.length, FULL_WRITES)
     for (let at = 0; at < writes.length && !isStopped;) {
       try {
         if (!(await options.store.commit(writes.slice(at, at + count)))) return false
         at += count
       } catch (error) {
         if (!options.disk.explains(error) || isDraining) throw error
-        if (count > 1) count = Math.ceil(count / 2)
-        else if (!options.disk.release('settling')) await sleep(FULL_RETRY_MS)
+        // Room first, and few tries: LMDB was seen to damage the memory of its process after commits that failed so.
+        if (options.disk.release('settling')) continue
+        if (count > 1) count = Math.ceil(count / 4)
+        else await sleep(FULL_RETRY_MS)
       }
     }
     return true
