@@ -185,7 +185,8 @@ export function buildWorker(setup: WorkerSetup): Worker {
         consuming:
           (state === 'consuming' || core.state === 'blocked') &&
           serving?.isStuck === false &&
-          serving.isConsuming(queue),
+          serving.isConsuming(queue) &&
+          !serving.isPaused(queue),
         running: queue.running,
         held: queue.calls.all().filter((call) => call.running === undefined).length,
         idleMs: Math.round(at - queue.lastDeliveryAt),
@@ -200,9 +201,11 @@ export function buildWorker(setup: WorkerSetup): Worker {
   function stateNow(): WorkerHealth['state'] {
     if (end.isComplete) return 'closed'
     if (isClosing) return 'draining'
-    if (serving === undefined || !isConsumingAll(serving)) return 'starting'
-    if (core.state === 'blocked' || serving.isStuck) return 'blocked'
-    return core.state === 'up' ? 'consuming' : 'starting'
+    const loops = serving
+    if (loops === undefined || !isConsumingAll(loops)) return 'starting'
+    if (core.state === 'blocked' || loops.isStuck) return 'blocked'
+    if (core.state !== 'up') return 'starting'
+    return queues.every((queue) => loops.isPaused(queue)) ? 'paused' : 'consuming'
   }
 }
 

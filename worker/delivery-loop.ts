@@ -12,6 +12,8 @@ export interface DeliveryLoop {
   readonly queue: ServedQueue
   /** A subscription is there, it was not stopped, and it gets what waits. */
   readonly isConsuming: boolean
+  /** At the broker, for all. */
+  readonly isQueuePaused: boolean
   /** Resolves when consuming; waits while the broker is away. */
   start(): Promise<void>
   /** Resolves when nothing more is on its way here; never rejects. */
@@ -41,6 +43,10 @@ export function createDeliveryLoop(
       return subscription !== undefined && !isStopped && watch?.isSilent !== true
     },
 
+    get isQueuePaused() {
+      return watch?.isQueuePaused === true
+    },
+
     async start() {
       await adapter.declare(queue.ref)
       addCleanup(await adapter.onBroadcast(cancelTopic(queue.name), onCancel))
@@ -49,6 +55,7 @@ export function createDeliveryLoop(
         queue,
         isOpen: () => subscription !== undefined && !isPaused && !isStopped,
         isStarved: async () => (await subscription?.isStarved()) ?? false,
+        isPaused: async () => (await adapter.stats(queue.ref)).isPaused,
         rebuild,
       })
       addCleanup(() => watch?.close())

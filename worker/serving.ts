@@ -19,6 +19,8 @@ export interface Serving {
   /** Resolves when every queue is consumed. */
   start(): Promise<void>
   isConsuming(queue: ServedQueue): boolean
+  /** At the broker, for all. */
+  isPaused(queue: ServedQueue): boolean
   readonly isStuck: boolean
   /** Never rejects; takes at most the grace and two seconds. */
   drain(grace: Grace): Promise<void>
@@ -54,6 +56,7 @@ export function createServing(given: ServingOptions): Serving {
       await Promise.all(loops.map((loop) => loop.start()))
     },
     isConsuming: (queue) => loops.some((loop) => loop.queue === queue && loop.isConsuming),
+    isPaused: (queue) => loops.some((loop) => loop.queue === queue && loop.isQueuePaused),
     get isStuck() {
       return dispatcher.isStuck
     },

@@ -113,15 +113,17 @@ export type CreateWorkerOptions = WorkerOptions & ConnectOptions
 export interface WorkerHealth {
   /**
    * 'starting': not consuming yet, or not again while the broker is away or gives it nothing of what waits. 'blocked': the broker takes nothing at the moment, or
-   * every slot is taken by a handler that ran over its time.
+   * every slot is taken by a handler that ran over its time. 'paused': every queue that it serves is paused at the broker, which
+   * is seen within 10 s of quiet; one that goes on is seen with its first delivery, or within 5 s.
    */
-  readonly state: 'starting' | 'consuming' | 'blocked' | 'draining' | 'closed'
+  readonly state: 'starting' | 'consuming' | 'paused' | 'blocked' | 'draining' | 'closed'
   readonly queues: readonly QueueHealth[]
 }
 
 export interface QueueHealth {
   readonly service: string
   readonly group: string
+  /** False while it is paused at the broker, as far as that is seen. */
   readonly consuming: boolean
   /** Handlers. */
   readonly running: number

@@ -227,6 +227,7 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
       return inner.onBroadcast(topic, (body) => wire.isUp && listener(body))
     },
     async stats(queue) {
+      events.add({ kind: 'stats', id: '' })
       wire.assertUp()
       return inner.stats(queue)
     },

@@ -16,6 +16,7 @@ export interface SeamEvent {
     | 'consume'
     | 'stopConsuming'
     | 'broadcast'
+    | 'stats'
     | 'stop'
   /** Of the call; empty where there is none. */
   readonly id: string

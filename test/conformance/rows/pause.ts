@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { createGate, eventually } from '../../support/eventually.ts'
 import { NonRetryableError } from '../../../worker/errors.ts'
+import { defineService } from '../../../contract/define-service.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
 import { errorOf, probe, unused } from '../probe.ts'
@@ -118,3 +119,34 @@ claim('the queue of another group goes on', async (t) => {
   expect(await client.service(probe, { group: 'other' }).work({ key: 'a' })).toBe('a')
   expect(await client.queue(probe, { group: 'other' }).stats()).toMatchObject({ isPaused: false })
 })
+
+claim(
+  'health says so when every queue of a worker is paused, until one goes on; it is no silent consumer',
+  async (t) => {
+    const other = defineService('other-probe', { methods: probe.methods })
+    const note = ({ key }: { key: string }): void => t.ledger.enter(key)
+    const worker = t.worker({ tuning: { silentMs: 200, rebuildMs: 200 } })
+    await worker.serve(probe, { note, work: unused }).serve(other, { note, work: unused }).start()
+    const client = t.client()
+    await client.queue(probe).pause()
+    await client.service(probe).note.send({ key: 'a' })
+    await eventually(() => worker.health().queues[0]?.consuming === false)
+    expect(worker.health()).toMatchObject({ state: 'consuming', queues: [{ service: 'probe' }, { consuming: true }] })
+    await client.queue(other).pause()
+    await eventually(() => worker.health().state === 'paused')
+    expect(worker.health().queues.map(({ consuming }) => consuming)).toEqual([false, false])
+    const endsAt = performance.now() + 800
+    await eventually(() => performance.now() > endsAt)
+    expect([worker.health().state, worker.counters['consumersRebuilt'], t.ledger.total]).toEqual([
+      'paused',
+      undefined,
+      0,
+    ])
+    await client.queue(other).resume()
+    await eventually(() => worker.health().state === 'consuming')
+    expect(worker.health().queues.map(({ consuming }) => consuming)).toEqual([false, true])
+    await client.queue(probe).resume()
+    await eventually(() => t.ledger.runs('a') === 1)
+    expect(worker.health()).toMatchObject({ state: 'consuming', queues: [{ consuming: true }, { consuming: true }] })
+  },
+)
