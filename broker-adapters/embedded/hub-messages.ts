@@ -84,7 +84,7 @@ export function createHubMessages(options: {
   const byNumber = new Map<number, HubQueue>()
   const handedOut = new Map<number, Entry>()
   /** What was removed meanwhile comes out too: look at its state. */
-  const due = createHeap<Entry>(({ dueAt }) => dueAt)
+  const due = createHeap<Entry>(({ dueAt = 0 }) => dueAt)
   const dirty = new Set<HubQueue>()
   const fences = createFences({
     commit,
@@ -112,8 +112,8 @@ export function createHubMessages(options: {
       order: sequence,
       grants: 0,
       session: 0,
-      dueAt: fields.dueAt,
-      expiresAt: fields.expiresAt,
+      dueAt: orUndefined(fields.dueAt),
+      expiresAt: orUndefined(fields.expiresAt),
       state: 'storing',
       holder: undefined,
     }
@@ -146,7 +146,7 @@ export function createHubMessages(options: {
     dirty.add(entry.queue)
   }
   function place(entry: Entry): void {
-    if (entry.dueAt !== 0 && entry.dueAt > now()) {
+    if (entry.dueAt !== undefined && entry.dueAt > now()) {
       entry.queue.addDelayed(entry)
       due.add(entry)
       return
@@ -321,7 +321,7 @@ export function createHubMessages(options: {
       return false
     },
     releaseDue(at) {
-      for (let entry = due.peek(); entry !== undefined && entry.dueAt <= at; entry = due.peek()) {
+      for (let entry = due.peek(); entry !== undefined && (entry.dueAt ?? 0) <= at; entry = due.peek()) {
         due.take()
         if (entry.state !== 'delayed') continue
         entry.queue.withdraw(entry)
@@ -347,5 +347,9 @@ export function createHubMessages(options: {
 }
 
 function hasExpired(entry: Entry, at: number): boolean {
-  return entry.expiresAt !== 0 && entry.expiresAt <= at
+  return entry.expiresAt !== undefined && entry.expiresAt <= at
+}
+
+function orUndefined(epochMs: number): number | undefined {
+  return epochMs === 0 ? undefined : epochMs
 }

@@ -29,9 +29,10 @@ export interface Entry {
   grants: number
   /** The session of the last one. */
   session: number
-  readonly dueAt: number
-  /** 0: never. */
-  readonly expiresAt: number
+  /** Epoch ms; undefined: at once. Not 0: V8 keeps a field that may hold such large numbers outside, 16 bytes each. */
+  readonly dueAt: number | undefined
+  /** Epoch ms; undefined: never. */
+  readonly expiresAt: number | undefined
   state: EntryState
   holder: HubSubscription | undefined
 }

@@ -1,6 +1,6 @@
 import { bytesOfPlacing, encodePlacing, readPlacing, type Placing } from './placing.ts'
 import { bytesOfText, writeText } from './text.ts'
-import { fieldsOf, type FrameReader } from './wire.ts'
+import { createFieldsReader, fieldsOf, type FrameReader } from './wire.ts'
 
 /*
  * What the store holds for one queue, one message and one dead letter.
@@ -67,10 +67,21 @@ export function encodeMessageRecord(
 }
 
 export function decodeMessageRecord(record: Buffer): MessageRecord {
-  const fields = fieldsOf(record)
-  const times = { queue: fields.u32(), dueAt: fields.num(), expiresAt: fields.num() }
-  return { ...times, id: fields.str(), generation: fields.str(), placing: readPlacing(fields) }
+  const fields = fieldsOfMessage
+  fields.read(record, 0, record.length)
+  // In the order of the layout; not spread from parts, which costs more than all the rest.
+  return {
+    queue: fields.u32(),
+    dueAt: fields.num(),
+    expiresAt: fields.num(),
+    id: fields.str(),
+    generation: fields.str(),
+    placing: readPlacing(fields),
+  }
 }
+
+/** One for all: a new hub reads a million of them, and making a reader costs as much as reading. */
+const fieldsOfMessage = createFieldsReader()
 
 export function blobOfMessage(record: Buffer): Buffer {
   const fields = fieldsOf(record)
