@@ -1,10 +1,11 @@
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import type { ClockTimer } from '../protocol/clock.ts'
 import { CallError, messageOf, RemoteError } from '../protocol/errors.ts'
-import { HEADER, integerHeader, WIRE_VERSION } from '../protocol/headers.ts'
+import { HEADER, WIRE_VERSION } from '../protocol/headers.ts'
 import { isFinalReply, type Reply } from '../protocol/message.ts'
 import { GRANT_REPEAT_MS, MAX_UNREAD_CHUNKS } from '../protocol/stream.ts'
 import { detailsOf, failed, type CallState, type Settled } from './call-state.ts'
+import { createChunkOrder, sequenceOf } from './chunk-order.ts'
 import { readChunk, type ReadReplyOptions } from './read-reply.ts'
 
 /** The items of one stream, from the replies that carry them to whoever reads. */
@@ -38,11 +39,8 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
   let call: { readonly state: CallState; readonly silenceMs: number } | undefined
   let run: { readonly id: string; readonly grantTo: string | undefined } | undefined
   const formerRuns = new Set<string>()
-  /** Chunks that came before one that is missing. */
-  const early = new Map<number, Reply>()
-  let ready: Reply[] = []
-  let nextSequence = 0
-  let final: { readonly reply: Reply; readonly onFinal: (reply: Reply) => void } | undefined
+  /** Of that run. */
+  let chunks = createChunkOrder()
   let hasRead = false
   let isReading = false
   let isLeft = false
@@ -65,7 +63,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     end(end) {
       ended = end
       silence?.cancel()
-      if (call?.state.cancelled !== undefined) ready = []
+      if (call?.state.cancelled !== undefined) chunks.drop()
       wake?.()
     },
     items,
@@ -77,11 +75,11 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     if (id === undefined && isFinalReply(reply.type)) return refused(reply, onFinal)
     if (id === undefined || formerRuns.has(id)) return
     if (run?.id !== id && !changeRun(id, reply)) return
-    const sequence = integerHeader(reply.headers, HEADER.sequence) ?? 0
-    if (reply.type === 'chunk') addChunk(sequence, reply)
-    else if (isFinalReply(reply.type)) final = { reply, onFinal }
+    if (reply.type === 'chunk') addChunk(reply)
+    else if (isFinalReply(reply.type)) chunks.addFinal(reply)
     if (!isReading) watchSilence()
-    finishIfComplete()
+    const final = chunks.takeFinal()
+    if (final !== undefined) onFinal(final)
     wake?.()
   }
 
@@ -101,35 +99,17 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
       begun().state.timer?.cancel() // the deadline is that of the start; now silence ends it
     else formerRuns.add(run.id)
     run = { id, grantTo: ownAddress(headers[HEADER.grantTo]) }
-    early.clear()
-    ready = []
-    final = undefined
-    nextSequence = taken = granted = 0
+    chunks = createChunkOrder()
+    taken = granted = 0
     return true
   }
 
-  function addChunk(sequence: number, reply: Reply): void {
-    if (sequence < nextSequence) return // it came twice
-    if (sequence >= taken + 2 * MAX_UNREAD_CHUNKS)
-      return fail(
-        new RemoteError(
-          'INVALID_MESSAGE',
-          `its worker sent chunk ${sequence} when ${taken} had been taken`,
-          detailsOf(begun().state),
-        ),
-      )
-    early.set(sequence, reply)
-    for (let next = early.get(nextSequence); next !== undefined; next = early.get(nextSequence)) {
-      early.delete(nextSequence++)
-      ready.push(next)
-    }
-  }
-
-  function finishIfComplete(): void {
-    if (final === undefined || nextSequence < (integerHeader(final.reply.headers, HEADER.sequence) ?? 0)) return
-    const { reply, onFinal } = final
-    final = undefined
-    onFinal(reply)
+  /** What its worker sends without a grant is not kept. */
+  function addChunk(chunk: Reply): void {
+    const sequence = sequenceOf(chunk)
+    if (sequence < taken + 2 * MAX_UNREAD_CHUNKS) return chunks.add(chunk)
+    const text = `its worker sent chunk ${sequence} when ${taken} had been taken`
+    fail(new RemoteError('INVALID_MESSAGE', text, detailsOf(begun().state)))
   }
 
   async function* read(): AsyncGenerator<unknown> {
@@ -142,7 +122,7 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     }
     try {
       while (!isLeft) {
-        const chunk = ready.shift()
+        const chunk = chunks.take()
         if (chunk !== undefined) {
           hasRead = true
           yield* await decoded(chunk)
@@ -191,14 +171,14 @@ export function createStreamReader({ core, forget, cancel, ...reading }: StreamR
     silence?.cancel()
     silence = core.clock.after(waitMs, () => {
       if (run === undefined || (isReading && wake === undefined)) return
-      const gap = early.size === 0 ? '' : `; chunk ${nextSequence} is missing`
+      const gap = chunks.missing === undefined ? '' : `; chunk ${chunks.missing} is missing`
       fail(new CallError('TIMEOUT', `its worker said nothing for ${waitMs} ms${gap}`, detailsOf(state)))
     })
   }
 
   function take(): void {
     taken++
-    if (ready.length === 0 || taken - granted >= GRANT_EVERY) grant()
+    if (!chunks.hasNext || taken - granted >= GRANT_EVERY) grant()
   }
 
   /** Best effort: it is said again. */
