@@ -39,6 +39,20 @@ describe('quick start', () => {
   )
 })
 
+describe('streams', () => {
+  it(
+    'prints what it reads, and that leaving the loop ended the generator',
+    async () => {
+      expect(await run([join('examples', 'streams.mjs')])).toEqual({
+        code: 0,
+        stdout: '3\n2\n1\n999961\n999979\n999983\nthe generator of primes has ended\n',
+        stderr: '',
+      })
+    },
+    LIMIT_MS,
+  )
+})
+
 describe('demo', () => {
   const base = mkdtempSync(join(tmpdir(), 'examples-test-'))
   const input = join(base, 'input')
