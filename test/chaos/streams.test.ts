@@ -65,3 +65,28 @@ test('the hub is killed in the middle of streams: their items go on, in order an
   const { unexplained } = await judge(stage)
   expect(unexplained).toEqual([])
 })
+
+test('a client is killed while it reads streams: their generators end and free their slots, and others read on', async () => {
+  const stage = setStage()
+  await stage.keeper().line('ready')
+  await stage.worker({ concurrency: 3 }).line('ready')
+  const lost = ['a', 'b']
+  const doomed = stage.client({ name: 'doomed', calls: 0, sends: 0, flows: lost, timeoutMs: 2_000 })
+  await doomed.line('reading')
+  const stub = stage.inProcess().service(chaos)
+  const reading = allOf(stub.flow({ key: 'other', ms: 5, count: 400, isHeld: false }))
+  await stage.ledger.begun(['other'])
+  doomed.signal('SIGKILL')
+  expect(await reading).toEqual(numbers(400))
+  await eventually(() => lost.every((key) => stage.ledger.story(key).runs[0]?.isEnded), {
+    what: 'their generators have ended',
+    within: 15_000,
+  })
+  const later = ['c', 'd', 'e']
+  const together = later.map((key) => allOf(stub.flow({ key, ms: 0, count: 50, isHeld: true })))
+  await stage.ledger.begun(later)
+  openGates(stage.root, ...later)
+  for (const read of await Promise.all(together)) expect(read).toEqual(numbers(50))
+  const { again } = await judge(stage)
+  expect(again).toEqual([])
+})

@@ -1,4 +1,5 @@
-// A client in a process of its own. argv: JSON of ClientProgram. stdin: finish, counters, exit. stdout: ready, finished, counters {…}.
+// A client in a process of its own. argv: JSON of ClientProgram. stdin: finish, counters, exit. stdout: ready, reading, finished, counters {…}.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, ReplytoError } from 'replyto'
 import { embedded, type EmbeddedOptions } from 'replyto/embedded'
 import { createRandom, type Random } from '../random.ts'
@@ -19,6 +20,8 @@ export interface ClientProgram {
   readonly replyLeaseMs?: number
   /** Keys of calls of `hold` that are made at the start. */
   readonly held: readonly string[]
+  /** Keys of streams that are read from the start, `ms` for each item, as long as they last. @default none */
+  readonly flows?: readonly string[]
   /** Their outcomes are kept for so long, under their keys. @default not at all */
   readonly keepMs?: number
   /** Calls of every kind, drawn from this seed, instead of plain ones. */
@@ -32,6 +35,7 @@ const client = createClient(embedded(options.embedded), { name, ...(replyLeaseMs
 const stub = client.service(chaos, { timeoutMs })
 let isFinishing = false
 let last = 0
+let readersBegun = 0
 
 /** The kinds of calls; judge.ts says how each may end. */
 export type Kind = 'plain' | 'fail' | 'refuse' | 'flaky' | 'hurried' | 'cancelled' | 'hold'
@@ -79,6 +83,19 @@ async function callOn(random: Random): Promise<void> {
   }
 }
 
+async function readOn(key: string): Promise<void> {
+  note('made', key, 'flow')
+  try {
+    for await (const n of stub.flow({ key, ms: 0, count: Number.MAX_SAFE_INTEGER, isHeld: false })) {
+      if (n === 0 && ++readersBegun === options.flows?.length) say('reading')
+      await sleep(ms)
+    }
+    note('ok', key)
+  } catch (error) {
+    noteError('error', key, error)
+  }
+}
+
 async function sendOn(): Promise<void> {
   while (!isFinishing) {
     const key = `${name}.s${++last}`
@@ -103,6 +120,7 @@ async function main(): Promise<void> {
   const random = createRandom(options.seed ?? 0)
   const running = [
     ...options.held.map((key) => call('hold', key, random)),
+    ...(options.flows ?? []).map(readOn),
     ...Array.from({ length: options.calls }, () => callOn(random)),
     ...Array.from({ length: options.sends }, sendOn),
   ]
