@@ -16,6 +16,9 @@ const WITH_PROCESSES = [
   'test/unit/examples.test.ts',
 ]
 
+/** On a real server, which is brought up for them. */
+const RABBITMQ = ['test/conformance/rabbitmq.test.ts', 'test/rabbitmq/**/*.test.ts']
+
 /** Compilers and Nodes of other people: by themselves at the end, two at a time, as a compiler fills a core. */
 const CONSUMERS = 'test/consumers/**/*.test.ts'
 
@@ -41,7 +44,7 @@ export default defineConfig({
           ...shared,
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, CONSUMERS],
+          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, ...RABBITMQ, CONSUMERS],
           sequence: { groupOrder: 0 },
         },
       },
@@ -51,8 +54,20 @@ export default defineConfig({
           ...shared,
           name: 'processes',
           include: WITH_PROCESSES,
+          exclude: RABBITMQ,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: 'rabbitmq',
+          include: RABBITMQ,
+          globalSetup: ['test/support/rabbitmq-setup.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -62,7 +77,7 @@ export default defineConfig({
           name: 'consumers',
           include: [CONSUMERS],
           maxConcurrency: 2,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

@@ -21,9 +21,16 @@ interface Report extends ConformanceReport {
   readonly numTodoTests: number
   readonly testResults: readonly (ConformanceReport['testResults'][number] & {
     readonly status: string
-    readonly assertionResults: readonly { readonly status: string; readonly fullName: string }[]
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly fullName: string
+      readonly ancestorTitles: readonly string[]
+    }[]
   })[]
 }
+
+/** Tests of a broker that could not be brought up stand, skipped, below this title. */
+const NO_SERVER = 'no server'
 
 const dir = mkdtempSync(join(tmpdir(), 'replyto-test-'))
 let counts: Counts = { passed: 0, failed: 1, skipped: 0 }
@@ -49,9 +56,12 @@ async function test(report: string): Promise<Counts> {
 function readCounts(report: string): Counts {
   const parsed = JSON.parse(readFileSync(report, 'utf8')) as Report // written by Vitest
   const { testResults, ...numbers } = parsed
-  const outdated = outdatedFiles(parsed)
+  const tests = testResults.flatMap((file) => file.assertionResults)
+  // Without a server of a broker nothing is known of its column.
+  const isWhole = !tests.some(({ ancestorTitles }) => ancestorTitles.includes(NO_SERVER))
+  const outdated = isWhole ? outdatedFiles(parsed) : []
   for (const name of outdated) console.log(`FAILED: ${name} does not say what this run shows; npm run table writes it`)
-  for (const { status, fullName } of testResults.flatMap((file) => file.assertionResults))
+  for (const { status, fullName } of tests)
     if (status !== 'passed' && status !== 'failed') console.log(`not run: ${fullName}`)
   const unread = testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0)
   return {

@@ -1,0 +1,91 @@
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { TestBroker } from './broker.ts'
+
+/** Whose it is decides what may be done to it. */
+export type Origin = 'given' | 'compose' | 'package'
+
+export interface Running {
+  readonly url: string
+  readonly origin: Origin
+  /** Of a package that we started. */
+  readonly facts?: unknown
+}
+
+const HOME = resolve('.brokers')
+
+/**
+ * The one that is there, or a new one: given by its variable, by `docker compose` where an engine runs, else the system's
+ * package, which is installed first if that is allowed. Throws with a sentence that says what to do.
+ */
+export async function bringUp(broker: TestBroker, { mayInstall }: { readonly mayInstall: boolean }): Promise<Running> {
+  const known = whatRuns(broker)
+  if (known !== undefined) return known
+  mkdirSync(HOME, { recursive: true })
+  if (hasEngine()) {
+    compose('up', '--detach', '--wait', broker.service)
+    return remember(broker, { url: broker.composeUrl, origin: 'compose' })
+  }
+  if (!broker.isInstalled()) install(broker, mayInstall)
+  const facts = await broker.start(join(HOME, `${broker.name}-${process.pid}`))
+  return remember(broker, { url: facts.url, origin: 'package', facts })
+}
+
+/** Ends what `bringUp` started, also in another process. False: nothing of ours runs. */
+export async function takeDown(broker: TestBroker): Promise<boolean> {
+  const running = read(broker)
+  if (running === undefined) return false
+  if (running.origin === 'compose') compose('rm', '--stop', '--force', '--volumes', broker.service)
+  else await broker.stop(running.facts)
+  rmSync(stateFile(broker), { force: true })
+  return true
+}
+
+/** Undefined: none is known, or the one that was is gone. */
+export function whatRuns(broker: TestBroker): Running | undefined {
+  const url = process.env[broker.variable]
+  if (url !== undefined && url !== '') return { url, origin: 'given' }
+  const running = read(broker)
+  if (running === undefined || running.origin === 'compose') return running
+  return broker.isRunning(running.facts) ? running : undefined
+}
+
+function install({ name, packages }: TestBroker, mayInstall: boolean): void {
+  const command = `apt-get install --yes --no-install-recommends ${packages.join(' ')}`
+  if (!mayInstall || process.getuid?.() !== 0)
+    throw new Error(
+      `${name} is not installed: run '${command}' as root (or npm run brokers -- up ${name} --install), start Docker, or name a server in its variable`,
+    )
+  console.log(`> ${command}`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  const stdio = ['ignore', 'inherit', 'inherit'] as const
+  spawnSync('apt-get', ['update', '--quiet'], { env, stdio: [...stdio] })
+  execFileSync('apt-get', command.split(' ').slice(1), { env, stdio: [...stdio] })
+}
+
+function hasEngine(): boolean {
+  const { status } = spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 })
+  return status === 0
+}
+
+function compose(...args: readonly string[]): void {
+  execFileSync('docker', ['compose', ...args], { stdio: ['ignore', 'inherit', 'inherit'] })
+}
+
+function stateFile({ name }: TestBroker): string {
+  return join(HOME, `${name}.json`)
+}
+
+function remember(broker: TestBroker, running: Running): Running {
+  writeFileSync(stateFile(broker), `${JSON.stringify(running, undefined, 2)}\n`)
+  return running
+}
+
+function read(broker: TestBroker): Running | undefined {
+  try {
+    return JSON.parse(readFileSync(stateFile(broker), 'utf8')) as Running // written by `remember`
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,18 @@
+/** A broker that the project's own tests, demo and benchmark can have brought up. */
+export interface TestBroker {
+  readonly name: string
+  /** Names a server that is there already, which is then used and left alone. */
+  readonly variable: string
+  /** In docker-compose.yml. */
+  readonly service: string
+  /** Where that one is reached. */
+  readonly composeUrl: string
+  /** Debian's packages, to be installed where they are missing. */
+  readonly packages: readonly string[]
+  isInstalled(): boolean
+  /** Starts one of the system's package in this directory; gives what `stop` and `isRunning` need, as plain data. */
+  start(dir: string): Promise<{ readonly url: string }>
+  isRunning(facts: unknown): boolean
+  /** Ends it and removes its data. */
+  stop(facts: unknown): Promise<void>
+}

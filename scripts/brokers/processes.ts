@@ -1,0 +1,103 @@
+import { spawn } from 'node:child_process'
+import { closeSync, openSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** A process that may outlive us. Its start time tells it from another one that got its number later. */
+export interface ProcessMark {
+  readonly pid: number
+  /** In the kernel's words; undefined where it does not tell, as on macOS. */
+  readonly startedAt: string | undefined
+}
+
+export function markOf(pid: number): ProcessMark {
+  return { pid, startedAt: startTimeOf(pid) }
+}
+
+export function isAlive({ pid, startedAt }: ProcessMark): boolean {
+  try {
+    process.kill(pid, 0)
+  } catch {
+    return false
+  }
+  return startTimeOf(pid) === startedAt && stateOf(pid) !== 'Z'
+}
+
+/** Asks it to end, waits, then ends it. Never touches a process that is not the one that was marked. */
+export async function endProcess(mark: ProcessMark, graceMs: number): Promise<void> {
+  if (!isAlive(mark)) return
+  process.kill(mark.pid, 'SIGTERM')
+  if (await isGoneWithin(mark, graceMs)) return
+  process.kill(mark.pid, 'SIGKILL')
+  if (!(await isGoneWithin(mark, 5_000))) throw new Error(`process ${mark.pid} does not end`)
+}
+
+export async function isGoneWithin(mark: ProcessMark, ms: number): Promise<boolean> {
+  const until = performance.now() + ms
+  while (isAlive(mark)) {
+    if (performance.now() > until) return false
+    await sleep(50)
+  }
+  return true
+}
+
+/** Starts it with its output in a file, so that it can outlive us. */
+export function startDetached(
+  command: string,
+  args: readonly string[],
+  { log, env }: { readonly log: string; readonly env: NodeJS.ProcessEnv },
+): number {
+  const file = openSync(log, 'a')
+  const child = spawn(command, args, { detached: true, stdio: ['ignore', file, file], env })
+  closeSync(file)
+  child.on('error', () => {}) // no pid, which is told below
+  child.unref()
+  if (child.pid === undefined) throw new Error(`${command} could not be started`)
+  return child.pid
+}
+
+/** Free on loopback now; each caller's are different. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise<{ readonly port: number; readonly close: () => void }>((resolve, reject) => {
+          const server = createServer()
+          server.on('error', reject)
+          server.listen(0, '127.0.0.1', () => {
+            const address = server.address()
+            const port = typeof address === 'object' && address !== null ? address.port : 0
+            resolve({ port, close: () => server.close() })
+          })
+        }),
+    ),
+  )
+  for (const { close } of servers) close()
+  return servers.map(({ port }) => port)
+}
+
+/** The end of a server's log, for the error that says why it did not come up. */
+export function tailOf(file: string, lines = 20): string {
+  try {
+    return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-lines).join('\n')
+  } catch {
+    return '(no log)'
+  }
+}
+
+// https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: fields 3 and 22, behind the name in parentheses
+function statOf(pid: number): readonly string[] {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return []
+  }
+}
+function startTimeOf(pid: number): string | undefined {
+  return statOf(pid)[19]
+}
+function stateOf(pid: number): string | undefined {
+  return statOf(pid)[0]
+}

@@ -1,0 +1,26 @@
+import { connect } from 'amqplib'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { startRabbitmq } from '../support/rabbitmq.ts'
+
+const { hasPackage } = inject('rabbitmq')
+
+test.skipIf(!hasPackage)(
+  'a server of a test keeps its data over a stop and a kill, and leaves nothing behind',
+  async () => {
+    const server = await startRabbitmq({ config: 'heartbeat = 7' })
+    onTestFinished(() => server.end())
+    const before = await connect(server.url)
+    before.on('error', () => {})
+    const channel = await before.createConfirmChannel()
+    await channel.assertQueue('kept', { durable: true })
+    channel.sendToQueue('kept', Buffer.from('x'), { persistent: true })
+    await channel.waitForConfirms()
+    await server.kill()
+    await expect(connect(server.url)).rejects.toThrow(/ECONNREFUSED/)
+    await server.start()
+    await server.stop()
+    await server.start()
+    expect(await server.ctl('list_queues', 'name', 'messages')).toContain('kept\t1')
+  },
+  120_000,
+)
