@@ -81,9 +81,14 @@ export function depthOf(call: HeldCall): number {
   return Math.min(integerHeader(call.message.headers, HEADER.depth) ?? 0, MAX_CALL_DEPTH + 1)
 }
 
-/** Epoch ms by this machine's clock from which on a call is expired here. */
+/** Epoch ms by this machine's clock: behind it a call is expired here. */
 export function lastMoment(deadline: WireDeadline): number {
   return deadline.at + (deadline.isSameClock ? 0 : CLOCK_TOLERANCE_MS)
+}
+
+/** Until it is expired here; 0: it is. A clock of whole milliseconds still shows the last moment for one of them. */
+export function untilExpired(deadline: WireDeadline, now: number): number {
+  return Math.max(0, lastMoment(deadline) + 1 - now)
 }
 
 /** The attempt's time or the deadline, what is earlier. */

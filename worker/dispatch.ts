@@ -1,7 +1,7 @@
 import type { Delivery } from '../broker-adapters/adapter.ts'
 import type { CancelMessage } from '../protocol/cancel-message.ts'
 import { isValidId } from '../protocol/ids.ts'
-import { lastMoment } from './attempt.ts'
+import { untilExpired } from './attempt.ts'
 import { generationKey } from '../protocol/replay.ts'
 import { cancelled, stackOf } from './failures.ts'
 import type { HeldCall } from './held-calls.ts'
@@ -169,7 +169,7 @@ export function createDispatcher(parts: WorkerParts, { queues, updateFlow }: Dis
     }
     const stop = outbox.onRoom(goOn)
     const { deadline } = call
-    const timer = deadline && wheel.schedule(core.clock.monotonic() + lastMoment(deadline) + 1 - now(), goOn)
+    const timer = deadline && wheel.schedule(core.clock.monotonic() + untilExpired(deadline, now()), goOn)
     call.leave = leave
   }
 

@@ -3,7 +3,7 @@ import { HEADER, integerHeader } from '../protocol/headers.ts'
 import type { Reply } from '../protocol/message.ts'
 import { redact } from '../protocol/redact.ts'
 import { isReplayed } from '../protocol/replay.ts'
-import { lastMoment } from './attempt.ts'
+import { lastMoment, untilExpired } from './attempt.ts'
 import { describeThrown, nameOf, stackOf } from './failures.ts'
 import { isSettled, type HeldCall } from './held-calls.ts'
 import { givenBackHeaders, isolatedHeaders } from './give-back.ts'
@@ -251,7 +251,7 @@ function deadlineOf({ deadline, message, stream }: HeldCall, { now, core }: Work
   if (stream !== undefined) return core.clock.monotonic() + stream.silenceMs // the deadline was that of its start
   const keptMs = integerHeader(message.headers, HEADER.keep) ?? 0
   if (deadline === undefined) return core.clock.monotonic() + Math.max(keptMs, ANSWER_WITHOUT_DEADLINE_MS)
-  return core.clock.monotonic() + Math.max(0, lastMoment(deadline) - now()) + keptMs
+  return core.clock.monotonic() + untilExpired(deadline, now()) + keptMs
 }
 
 function whyOf(call: HeldCall, outcome: Outcome): DeadLetterReason {
