@@ -41,14 +41,14 @@ export async function isGoneWithin(mark: ProcessMark, ms: number): Promise<boole
   return true
 }
 
-/** Starts it with its output in a file, so that it can outlive us. */
+/** Starts it with its output in a file, so that it can outlive us; `cwd` is where it may leave the dump of a crash. */
 export function startDetached(
   command: string,
   args: readonly string[],
-  { log, env }: { readonly log: string; readonly env: NodeJS.ProcessEnv },
+  { log, env, cwd }: { readonly log: string; readonly env: NodeJS.ProcessEnv; readonly cwd: string },
 ): number {
   const file = openSync(log, 'a')
-  const child = spawn(command, args, { detached: true, stdio: ['ignore', file, file], env })
+  const child = spawn(command, args, { detached: true, stdio: ['ignore', file, file], env, cwd })
   closeSync(file)
   child.on('error', () => {}) // no pid, which is told below
   child.unref()

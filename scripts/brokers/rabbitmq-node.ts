@@ -62,6 +62,7 @@ export async function createNode({ dir, config = '', advancedConfig }: NodeOptio
   const epmdPid = startDetached('epmd', ['-port', String(epmdPort), '-address', '127.0.0.1'], {
     log: join(dir, 'epmd.log'),
     env: process.env,
+    cwd: dir,
   })
   // Else the node starts one itself, which stays for ever.
   if (!(await listensWithin(epmdPort, 5_000)))
@@ -83,7 +84,7 @@ export async function createNode({ dir, config = '', advancedConfig }: NodeOptio
 export async function startNode(facts: NodeFacts): Promise<void> {
   rmSync(pidFile(facts), { force: true })
   const log = join(facts.dir, 'start.log')
-  const starter = markOf(startDetached(join(BIN, 'rabbitmq-server'), [], { log, env: envOf(facts) }))
+  const starter = markOf(startDetached(join(BIN, 'rabbitmq-server'), [], { log, env: envOf(facts), cwd: facts.dir }))
   const until = performance.now() + START_MS
   while (!(await answers(facts.url))) {
     if (!isAlive(starter) && serverOf(facts) === undefined) throw failed(facts, 'ended while it started')
