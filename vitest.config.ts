@@ -32,6 +32,7 @@ export default defineConfig({
       { find: /^replyto\/embedded$/, replacement: source('./broker-adapters/embedded/index.ts') },
       { find: /^replyto\/memory$/, replacement: source('./broker-adapters/memory/index.ts') },
       { find: /^replyto\/testing$/, replacement: source('./testing/index.ts') },
+      { find: /^replyto\/rabbitmq$/, replacement: source('./broker-adapters/rabbitmq/index.ts') },
       { find: /^replyto\/adapter$/, replacement: source('./broker-adapters/index.ts') },
     ],
   },

@@ -15,7 +15,7 @@ import type { ResolvedEmbeddedOptions } from './options.ts'
 import { placingOf, writePlacing } from './placing.ts'
 import { DEDUPE_MS } from './recent-ids.ts'
 import { createReplyInboxes, type ReplyInboxes } from './reply-inboxes.ts'
-import { createStandingSet, type StandingSet } from './standing.ts'
+import { createStandingSet, type StandingSet } from '../standing.ts'
 import { OP, PUBLISH_STATUS, REPLY_KIND, REPLY_STATUS, type FrameReader, type ReplyKind } from './wire.ts'
 
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024

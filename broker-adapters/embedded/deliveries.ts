@@ -5,7 +5,7 @@ import { readMessage, writeMessage } from './envelope.ts'
 import type { Link } from './link.ts'
 import { readPlacing } from './placing.ts'
 import { skipToId } from './records.ts'
-import type { Standing, StandingSet } from './standing.ts'
+import type { Standing, StandingSet } from '../standing.ts'
 import { FLOW, OP, type FrameReader, type FrameWriter } from './wire.ts'
 
 /** The consuming side of one process: its subscriptions and what they hold. */

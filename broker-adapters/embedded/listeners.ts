@@ -1,6 +1,6 @@
 import type { Ask } from './ask.ts'
 import type { Link } from './link.ts'
-import type { Standing, StandingSet } from './standing.ts'
+import type { Standing, StandingSet } from '../standing.ts'
 import { OP, type FrameReader } from './wire.ts'
 
 /** Broadcasts, as one process sends and hears them. */

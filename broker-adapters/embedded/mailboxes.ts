@@ -5,7 +5,7 @@ import type { Ask } from './ask.ts'
 import { readReplyBytes } from './envelope.ts'
 import type { Link } from './link.ts'
 import { mailboxAddress } from './mailbox-records.ts'
-import type { Standing, StandingSet } from './standing.ts'
+import type { Standing, StandingSet } from '../standing.ts'
 import { OP, type FrameReader } from './wire.ts'
 
 /** The mailboxes that one process reads. */

@@ -4,7 +4,7 @@ import type { Reply } from '../../protocol/message.ts'
 import type { Ask } from './ask.ts'
 import { readReplyBytes } from './envelope.ts'
 import type { Link } from './link.ts'
-import type { Standing, StandingSet } from './standing.ts'
+import type { Standing, StandingSet } from '../standing.ts'
 import { OP, type FrameReader, type FrameWriter } from './wire.ts'
 
 /** The inboxes of one process. */

@@ -1,14 +1,17 @@
-import { BrokerError, CallError } from '../../protocol/errors.ts'
+import { BrokerError, CallError } from '../protocol/errors.ts'
 
 /** Something that holds over reconnects: a declared queue, a consumer, an inbox, a listener. */
 export interface Standing {
-  /** Puts it in place at the hub that is connected now; rejects if the connection goes meanwhile. */
+  /**
+   * Puts it in place at the broker that is connected now. Rejects with BROKER_UNAVAILABLE if the connection goes meanwhile,
+   * with BROKER_REFUSED if that cannot be mended.
+   */
   readonly establish: () => Promise<void>
 }
 
 /** All that must be put in place again after each reconnect. */
 export interface StandingSet {
-  /** Resolves when it is in place for the first time; rejects only at `stop`. */
+  /** Resolves when it is in place for the first time; rejects only with BROKER_REFUSED or at `stop`. */
   add(standing: Standing): Promise<void>
   remove(standing: Standing): void
   /** Puts everything in place; rejects if the connection goes. */
@@ -18,7 +21,7 @@ export interface StandingSet {
 
 interface Waiter {
   readonly resolve: () => void
-  readonly reject: (error: CallError) => void
+  readonly reject: (error: CallError | BrokerError) => void
 }
 
 export function createStandingSet(isConnected: () => boolean): StandingSet {
@@ -26,11 +29,25 @@ export function createStandingSet(isConnected: () => boolean): StandingSet {
   let isStopped = false
 
   async function establish(standing: Standing): Promise<void> {
-    await standing.establish()
+    try {
+      await standing.establish()
+    } catch (error) {
+      if (isRefusal(error) && refuse(standing, error)) return
+      throw error
+    }
     const waiter = all.get(standing)
     if (waiter === undefined) return
     all.set(standing, undefined)
     waiter.resolve()
+  }
+
+  /** Whoever waits for it gets the reason. False: nobody does, it was in place before. */
+  function refuse(standing: Standing, error: BrokerError): boolean {
+    const waiter = all.get(standing)
+    if (waiter === undefined) return false
+    all.delete(standing)
+    waiter.reject(error)
+    return true
   }
 
   return {
@@ -60,6 +77,10 @@ export function createStandingSet(isConnected: () => boolean): StandingSet {
 
 function closed(): CallError {
   return new CallError('CLOSED', 'the broker was closed')
+}
+
+function isRefusal(error: unknown): error is BrokerError {
+  return error instanceof BrokerError && error.code === 'BROKER_REFUSED'
 }
 
 function ignoreUnavailable(error: unknown): void {

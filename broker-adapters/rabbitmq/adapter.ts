@@ -1,0 +1,250 @@
+import { randomUUID } from 'node:crypto'
+import { BrokerError, messageOf } from '../../protocol/errors.ts'
+import type { QueueRef } from '../../protocol/message.ts'
+import { queueName } from '../../protocol/queue-names.ts'
+import type { AdapterContext, BrokerAdapter, Delivery, Subscription } from '../adapter.ts'
+import { createStandingSet, type StandingSet } from '../standing.ts'
+import { createBroadcasts, type Broadcasts } from './broadcasts.ts'
+import { throughSeam } from './channels.ts'
+import { declareNamespace, declareWork } from './declare.ts'
+import type { Session } from './dial.ts'
+import { openInbox } from './inbox.ts'
+import type { Connected } from './lane.ts'
+import { lettersOf } from './letters.ts'
+import { createLink, type Link } from './link.ts'
+import { createMailboxes, MAX_KEEP_MS, type Mailboxes } from './mailboxes.ts'
+import type { ResolvedRabbitmqOptions } from './options.ts'
+import { createPartition } from './partition.ts'
+import { createPauses, type Pauses } from './pauses.ts'
+import { createPublisher, type Publisher } from './publisher.ts'
+import { createReplying, type Replying } from './replying.ts'
+import { createRestore, type Restore } from './restoring.ts'
+import { purgeDead, purgeDelayed, purgeReady, readStats } from './stats.ts'
+import { createStoring, type Storing } from './storing.ts'
+import { createSubscription, type OwnSubscription } from './subscription.ts'
+import { workQueue, type WorkQueue } from './topology.ts'
+
+/** Servers before 4.3 take a delivery back after half an hour; see docs/rabbitmq.md. */
+const ACK_TIMEOUT_MS = 1_800_000
+
+/** What there is of one session. */
+interface Open extends Connected {
+  readonly publisher: Publisher
+  readonly storing: Storing
+  readonly replying: Replying
+}
+
+/** What there is from `start` to `stop`. */
+interface Running {
+  readonly context: AdapterContext
+  readonly link: Link
+  readonly standings: StandingSet
+  readonly restore: Restore
+  readonly broadcasts: Broadcasts
+  readonly pauses: Pauses
+  readonly mailboxes: Mailboxes
+  readonly subscriptions: Set<OwnSubscription>
+  /** Throws BROKER_UNAVAILABLE while there is no session, CLOSED after `stop`. */
+  readonly open: () => Open
+  readonly guard: (what: string, run: () => void) => void
+}
+
+/** RabbitMQ: a queue is a quorum queue, a reply address a queue of its own. Topology in topology.ts and docs/rabbitmq.md. */
+export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerAdapter {
+  const url = options.nodes.map((node) => node.url).join(',')
+  let running: Running | undefined
+  let started: Promise<void> | undefined
+  let stopped: Promise<void> | undefined
+  const declared = new Map<string, Promise<void>>()
+
+  function current(): Running {
+    if (running === undefined) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is not started`)
+    return running
+  }
+  function queueOf(queue: QueueRef): WorkQueue {
+    return workQueue(current().context.namespace, queue)
+  }
+  /** Asks the server, in errors of ours. */
+  function ask<T>(work: (open: Open, running: Running) => Promise<T>): Promise<T> {
+    return throughSeam(url, async () => work(current().open(), current()))
+  }
+
+  return {
+    capabilities: {
+      removesQueued: false,
+      provesFirstDelivery: true,
+      knowsGone: true,
+      dedupeMs: 0,
+      maxKeepMs: MAX_KEEP_MS,
+      ackTimeoutMs: ACK_TIMEOUT_MS,
+      recoveryMs: 0,
+      maxMessageBytes: options.maxMessageBytes,
+      storedMeans: 'disk',
+    },
+    start(context) {
+      started ??= (() => {
+        running = assemble(options, url, context)
+        return running.link.start()
+      })()
+      return started
+    },
+    stop() {
+      stopped ??= stop(running)
+      return stopped
+    },
+    async declare(ref) {
+      const { standings, open, context } = current()
+      const name = queueName(context.namespace, ref)
+      const queue = queueOf(ref)
+      const establish = (): Promise<void> =>
+        throughSeam(url, () => declareWork(open().session, context.namespace, queue, context.log))
+      const known = declared.get(name)
+      if (known === undefined) {
+        const ready = standings.add({ establish })
+        declared.set(name, ready)
+        ready.catch(() => declared.delete(name))
+        return ready
+      }
+      await known
+      return establish() // asked again because it is said to be missing
+    },
+    async publish(ref, messages) {
+      const queue = queueOf(ref)
+      let storing: Storing
+      try {
+        ;({ storing } = current().open())
+      } catch (error) {
+        return messages.map(() => ({ status: 'notSent', reason: messageOf(error) }))
+      }
+      return Promise.all(messages.map((message) => storing.store(queue, message)))
+    },
+    async consume(ref, { prefetch }, onDelivery) {
+      return consume(current(), url, { queue: queueOf(ref), prefetch, onDelivery })
+    },
+    async openInbox({ leaseMs, onRecreated }, onReply) {
+      const { context, open, standings, restore, guard } = current()
+      const address = `${context.namespace}.reply.${context.processId}.${randomUUID().slice(0, 8)}`
+      const parts = { session: () => open().session, standings, restore, guard, log: context.log }
+      return openInbox(parts, { address, type: options.replyQueueType, leaseMs, onRecreated, onReply })
+    },
+    openMailbox: (callId, { createForMs }, onReply) => current().mailboxes.open(callId, createForMs, onReply),
+    async reply(address, replies) {
+      try {
+        return await current().open().replying.reply(address, replies)
+      } catch {
+        return replies.map(() => 'unknown')
+      }
+    },
+    park: (ref, message, why) =>
+      ask(async ({ storing }) => {
+        const { status, reason } = await storing.bury(queueOf(ref), message, why)
+        if (status === 'stored') return
+        throw new BrokerError('BROKER_UNAVAILABLE', `${url} did not store a dead letter: ${reason ?? status}`)
+      }),
+    broadcast: (topic, body) => current().broadcasts.send(topic, body),
+    onBroadcast: (topic, listener) => current().broadcasts.listen(topic, listener),
+    stats: (ref) =>
+      ask(async ({ session }, { pauses }) => {
+        const queue = queueOf(ref)
+        return readStats(session, queue, await pauses.isPaused(session, queue))
+      }),
+    setPaused: (ref, isPaused) => ask(({ session }, { pauses }) => pauses.set(session, queueOf(ref), isPaused)),
+    purge: (ref, what) =>
+      ask(({ session }, { context }) => {
+        const queue = queueOf(ref)
+        if (what === 'ready') return purgeReady(session, queue)
+        return what === 'dead' ? purgeDead(session, queue) : purgeDelayed(session, context.namespace, queue)
+      }),
+    deadLetters(ref) {
+      const queue = queueOf(ref)
+      return lettersOf(queue, ask)
+    },
+  }
+}
+
+function assemble(options: ResolvedRabbitmqOptions, url: string, context: AdapterContext): Running {
+  const { namespace, log } = context
+  const subscriptions = new Set<OwnSubscription>()
+  let open: Open | undefined
+  const guard = (what: string, run: () => void): void => {
+    try {
+      run()
+    } catch (error) {
+      log('error', 'RABBITMQ_CALLBACK', `${what} threw: ${messageOf(error)}`)
+    }
+  }
+  const link = createLink({
+    options,
+    context,
+    url,
+    async onSession(session) {
+      const publisher = createPublisher(session, { maxMessageBytes: options.maxMessageBytes, log })
+      const storing = createStoring(session, publisher, context)
+      open = { session, publisher, storing, replying: createReplying(session, publisher, { log }) }
+      await throughSeam(url, () => declareNamespace(session, namespace, log))
+      await standings.establishAll()
+    },
+    onEnded() {
+      open = undefined
+      for (const subscription of subscriptions) subscription.lose()
+    },
+  })
+  const openNow = (): Open => {
+    const session = link.session()
+    if (open?.session !== session) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is away`)
+    return open
+  }
+  const session = (): Session => openNow().session
+  const standings = createStandingSet(() => open !== undefined)
+  const restore = createRestore(session, log)
+  const parts = { context, session, standings, restore, guard }
+  const broadcasts = createBroadcasts(parts)
+  const pauses = createPauses(broadcasts, log)
+  const mailboxes = createMailboxes({ ...parts, broadcasts, open: openNow, url })
+  return { context, link, standings, restore, broadcasts, pauses, mailboxes, subscriptions, open: openNow, guard }
+}
+
+/** What was settled reaches the server, the connections end, waiting promises end. */
+async function stop(running: Running | undefined): Promise<void> {
+  if (running === undefined) return
+  running.standings.stop()
+  await running.link.stop()
+}
+
+async function consume(
+  { context, open, standings, subscriptions, pauses, restore, guard }: Running,
+  url: string,
+  wanted: { readonly queue: WorkQueue; readonly prefetch: number; readonly onDelivery: (delivery: Delivery) => void },
+): Promise<Subscription> {
+  const { queue, prefetch, onDelivery } = wanted
+  const { now, namespace, log } = context
+  const subscription: OwnSubscription = createSubscription({
+    queue,
+    prefetch,
+    now,
+    onDelivery: (delivery) => guard('onDelivery', () => onDelivery(delivery)),
+    connected: open,
+    async prepare({ session }) {
+      await declareWork(session, namespace, queue, log)
+      return { isPaused: await pauses.isPaused(session, queue) }
+    },
+    partition: (options) => createPartition(options),
+    onBroken: (why) => restore(`the consumer of ${queue.name}`, standing, why),
+    onStopped() {
+      standings.remove(standing)
+      leavePauses()
+    },
+  })
+  const standing = { establish: () => throughSeam(url, () => subscription.establish()) }
+  const leavePauses = await pauses.watch(queue, (isPaused) => subscription.setQueuePaused(isPaused))
+  for (const other of subscriptions) if (other.isDone) subscriptions.delete(other)
+  subscriptions.add(subscription)
+  try {
+    await standings.add(standing)
+  } catch (error) {
+    subscriptions.delete(subscription)
+    leavePauses()
+    throw error
+  }
+  return subscription
+}

@@ -1,0 +1,67 @@
+import type { Channel } from 'amqplib'
+import type { AdapterContext } from '../adapter.ts'
+import type { Session } from './dial.ts'
+import { isMissing, isOtherwise, toBrokerError } from './failures.ts'
+import type { QueueShape } from './topology.ts'
+
+/**
+ * A channel for one piece of work: whatever the server refuses closes only this one. On the connection that no alarm blocks.
+ * Rejects as the work does; `throughSeam` makes that an error of ours.
+ */
+export async function withChannel<T>(session: Session, use: (channel: Channel) => Promise<T>): Promise<T> {
+  const channel = await openChannel(session)
+  try {
+    return await use(channel)
+  } finally {
+    // One that the server has closed cannot be closed again.
+    channel.close().catch(() => {})
+  }
+}
+
+export async function openChannel(session: Session): Promise<Channel> {
+  const channel = await session.consuming.createChannel()
+  channel.on('error', () => {}) // whoever asked gets it
+  return channel
+}
+
+/** What the server or amqplib rejects with, as an error that may cross the seam. */
+export async function throughSeam<T>(url: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw toBrokerError(error, url)
+  }
+}
+
+/** Undefined: there is no such queue. */
+export async function countsOf(
+  session: Session,
+  queue: string,
+): Promise<{ readonly ready: number; readonly consumers: number } | undefined> {
+  try {
+    const { messageCount, consumerCount } = await withChannel(session, (channel) => channel.checkQueue(queue))
+    return { ready: messageCount, consumers: consumerCount }
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+/** Makes it if it is missing. One that is there with other arguments is taken as it is: operators change things. */
+export async function declareQueue(
+  session: Session,
+  { name, options }: QueueShape,
+  log: AdapterContext['log'],
+): Promise<void> {
+  try {
+    await withChannel(session, (channel) => channel.assertQueue(name, options))
+  } catch (error) {
+    if (!isOtherwise(error)) throw error
+    await withChannel(session, (channel) => channel.checkQueue(name))
+    log(
+      'warn',
+      'RABBITMQ_QUEUE',
+      `the queue ${name} is there with other arguments and is used as it is; docs/rabbitmq.md says what that may weaken`,
+    )
+  }
+}

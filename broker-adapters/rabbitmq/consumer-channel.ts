@@ -1,0 +1,132 @@
+import type { Channel, ConsumeMessage } from 'amqplib'
+import type { PublishOutcome } from '../adapter.ts'
+import { openChannel } from './channels.ts'
+import type { Session } from './dial.ts'
+import { shortOf } from './failures.ts'
+import type { RawMessage } from './properties.ts'
+
+/** One consumer on a channel of its own, from its first message to the last settlement. */
+export interface ConsumerChannel {
+  readonly channel: Channel
+  /** Nothing can be settled any more: the channel is gone, what was unsettled is lost. */
+  readonly isOver: boolean
+  /** Resolves when it is over. */
+  readonly over: Promise<void>
+  /** Hands over what came until now, and what comes. */
+  start(onMessage: (raw: ConsumeMessage) => void): void
+  ack(raw: RawMessage): void
+  /** Back to its place in the queue. */
+  giveBack(raw: RawMessage): void
+  /**
+   * Resolves when nothing arrives any more, at the latest with the session. The channel stays until everything is settled.
+   */
+  cancel(): Promise<void>
+  /** The session is gone. */
+  end(): void
+}
+
+export interface ConsumerOptions {
+  readonly session: Session
+  readonly queue: string
+  readonly prefetch: number
+  /** It is over, and not because it was cancelled and had nothing left. At most once. */
+  readonly onOver: (why: string, consumer: ConsumerChannel) => void
+}
+
+/** Rejects as the server refuses, or if the session ends. */
+export async function openConsumer(options: ConsumerOptions): Promise<ConsumerChannel> {
+  const { session, queue, prefetch, onOver } = options
+  const early: ConsumeMessage[] = []
+  let onMessage = (raw: ConsumeMessage): void => void early.push(raw)
+  const channel = await openChannel(session)
+  let unsettled = 0
+  let isCancelled = false
+  let isOver = false
+  let why = 'the channel was closed'
+  let sayOver: () => void = () => {}
+  const over = new Promise<void>((resolve) => (sayOver = resolve))
+
+  function finish(isExpected: boolean): void {
+    if (isOver) return
+    isOver = true
+    sayOver()
+    if (!isExpected) onOver(why, consumer)
+  }
+  function closeChannel(): void {
+    channel.close().catch(() => {}) // it is closed already
+  }
+  /** A channel that is going counts as gone: what it would settle comes back. */
+  function settle(act: () => void): void {
+    if (isOver) return
+    unsettled--
+    try {
+      act()
+    } catch (error) {
+      why = shortOf(error)
+      return finish(false)
+    }
+    endIfDone()
+  }
+  function endIfDone(): void {
+    if (!isCancelled || unsettled > 0 || isOver) return
+    finish(true)
+    closeChannel()
+  }
+  function onDelivery(raw: ConsumeMessage | null): void {
+    if (raw === null) {
+      why = 'the server cancelled the consumer: the queue was deleted, or its node is away'
+      finish(false)
+      return closeChannel()
+    }
+    unsettled++
+    onMessage(raw)
+  }
+
+  let consumerTag = ''
+  const consumer: ConsumerChannel = {
+    channel,
+    get isOver() {
+      return isOver
+    },
+    over,
+    start(listener) {
+      onMessage = listener
+      for (const raw of early.splice(0)) listener(raw)
+    },
+    ack: (raw) => settle(() => channel.ack(raw)),
+    giveBack: (raw) => settle(() => channel.nack(raw, false, true)),
+    async cancel() {
+      if (isOver || isCancelled) return
+      // Answered behind all that was sent before.
+      await channel.cancel(consumerTag).catch(() => {}) // the channel is gone, and with it what was on its way
+      isCancelled = true
+      endIfDone()
+    },
+    end: () => finish(false),
+  }
+  channel.on('error', (error) => (why = shortOf(error)))
+  channel.on('handler-error', (error) => (why = shortOf(error)))
+  channel.on('close', () => finish(false))
+  await channel.prefetch(prefetch)
+  consumerTag = (await channel.consume(queue, onDelivery)).consumerTag
+  return consumer
+}
+
+/** Between two tries to store a copy. */
+const STORE_PAUSE_MS = 500
+
+/** Tries until it is stored: true; false: the original is lost, so somebody else will do it. Never rejects. */
+export async function storeAtLast(
+  consumer: Pick<ConsumerChannel, 'isOver' | 'over'>,
+  store: () => Promise<PublishOutcome>,
+): Promise<boolean> {
+  while (!consumer.isOver) {
+    const { status } = await store()
+    if (status === 'stored') return true
+    let timer: NodeJS.Timeout | undefined
+    const pause = new Promise<void>((resolve) => (timer = setTimeout(resolve, STORE_PAUSE_MS)))
+    await Promise.race([pause, consumer.over])
+    clearTimeout(timer)
+  }
+  return false
+}

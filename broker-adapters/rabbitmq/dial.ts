@@ -1,0 +1,131 @@
+import type { ChannelModel } from 'amqplib'
+import { BrokerError, ConfigError } from '../../protocol/errors.ts'
+import { refusalText, shortOf } from './failures.ts'
+import type { RabbitmqNode, ResolvedRabbitmqOptions } from './options.ts'
+
+/** One time of being connected: it ends as a whole. */
+export interface Session {
+  readonly node: RabbitmqNode
+  /** Deliveries and their settlement. Apart, as an alarm of the server blocks a connection that publishes, acks included. */
+  readonly consuming: ChannelModel
+  readonly publishing: ChannelModel
+  readonly isOpen: boolean
+  /** Resolves with the reason when one of the connections is gone; never rejects. */
+  readonly ended: Promise<string>
+  /** Closes both; what was written before arrives. Resolves within `CLOSE_MS`, also if the server is silent. */
+  end(): Promise<void>
+}
+
+/** Older servers lack message TTL in quorum queues and dead-lettering that loses nothing. */
+const OLDEST = [3, 10] as const
+const CLOSE_MS = 2_000
+
+/**
+ * Connects to one node. Rejects with BROKER_REFUSED for what dialling again cannot mend, CONFIG if amqplib is missing, else
+ * with BROKER_UNAVAILABLE.
+ */
+export async function dial(node: RabbitmqNode, options: ResolvedRabbitmqOptions): Promise<Session> {
+  const { connect } = await loadLibrary()
+  const settings = {
+    protocol: node.protocol,
+    hostname: node.hostname,
+    port: node.port,
+    username: node.username,
+    password: node.password,
+    vhost: encodeURIComponent(node.vhost),
+    heartbeat: options.heartbeatMs / 1_000,
+  }
+  const socket = { ...options.tls, noDelay: true, keepAlive: true, timeout: options.dialTimeoutMs }
+  const opened = await Promise.allSettled(
+    ['calls', 'replies'].map(async (use) => {
+      const clientProperties = { connection_name: `replyto ${use} ${process.pid}` }
+      return connect(settings, { ...socket, clientProperties } as Parameters<typeof connect>[1] & object) // `ca` may be read-only
+    }),
+  )
+  const models = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const [publishing, consuming] = models
+  const failure = opened.find((one) => one.status === 'rejected')
+  if (failure === undefined && publishing !== undefined && consuming !== undefined) {
+    const session = holdSession(node, publishing, consuming)
+    const problem = versionProblem(publishing)
+    if (problem === undefined) return session
+    await session.end()
+    throw new BrokerError('BROKER_REFUSED', `${node.url}: ${problem}`)
+  }
+  for (const model of models) void closeModel(model)
+  throw dialError(failure?.reason, node)
+}
+
+async function loadLibrary(): Promise<typeof import('amqplib')> {
+  try {
+    return await import('amqplib')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')) throw error
+    throw new ConfigError("RabbitMQ is reached by the package 'amqplib', which is not installed: npm i amqplib")
+  }
+}
+
+function dialError(reason: unknown, node: RabbitmqNode): BrokerError {
+  const refusal = refusalText(reason, node)
+  return refusal === undefined
+    ? new BrokerError('BROKER_UNAVAILABLE', `${node.url}: ${shortOf(reason)}`)
+    : new BrokerError('BROKER_REFUSED', `${node.url}: ${refusal}`)
+}
+
+function versionProblem({ connection }: ChannelModel): string | undefined {
+  const { version, product } = connection.serverProperties
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const isNewEnough = major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])
+  return isNewEnough ? undefined : `the server is ${product} ${version}; ${OLDEST.join('.')} or newer is needed`
+}
+
+function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: ChannelModel): Session {
+  let isOpen = true
+  let end: (reason: string) => void = () => {}
+  const ended = new Promise<string>((resolve) => {
+    end = (reason) => {
+      isOpen = false
+      resolve(reason)
+    }
+  })
+  for (const model of [publishing, consuming]) {
+    let why = 'the connection was closed'
+    model.on('error', (error) => (why = shortOf(error)))
+    model.on('close', (error) => end(error === undefined ? why : shortOf(error)))
+    model.on('handler-error', (error) => end(`a listener threw: ${shortOf(error)}`))
+  }
+  return {
+    node,
+    consuming,
+    publishing,
+    get isOpen() {
+      return isOpen
+    },
+    ended,
+    async end() {
+      await Promise.all([publishing, consuming].map(closeModel))
+      end('it was closed')
+    },
+  }
+}
+
+async function closeModel(model: ChannelModel): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      destroySocket(model)
+      resolve()
+    }, CLOSE_MS)
+  })
+  // Closing what is closed already throws.
+  await Promise.race([model.close().catch(() => {}), late])
+  clearTimeout(timer)
+}
+
+/** A server that does not answer is left without a goodbye; amqplib has no call for it. */
+function destroySocket({ connection }: ChannelModel): void {
+  if (!('stream' in connection)) return
+  const { stream } = connection
+  if (typeof stream === 'object' && stream !== null && 'destroy' in stream && typeof stream.destroy === 'function')
+    stream.destroy()
+}

@@ -1,0 +1,39 @@
+import { messageOf } from '../../protocol/errors.ts'
+import type { AdapterContext } from '../adapter.ts'
+import type { Standing } from '../standing.ts'
+import type { Session } from './dial.ts'
+
+/** Puts in place again what the server took away while the session goes on, such as a consumer whose queue was deleted. */
+export type Restore = (what: string, standing: Standing, why: string) => void
+
+const FIRST_PAUSE_MS = 50
+const LONGEST_PAUSE_MS = 5_000
+
+/** @param session throws while there is none: the next one puts everything in place. */
+export function createRestore(session: () => Session, log: AdapterContext['log']): Restore {
+  return (what, standing, why) => {
+    log('warn', 'RABBITMQ_RESTORED', `${what} is put in place again: ${why}`)
+    void restore(what, standing)
+  }
+
+  async function restore(what: string, standing: Standing): Promise<void> {
+    const [begun] = sessionNow()
+    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+      await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
+      if (begun === undefined || sessionNow()[0] !== begun) return
+      try {
+        return await standing.establish()
+      } catch (error) {
+        log('warn', 'RABBITMQ_RESTORED', `${what} is not in place yet: ${messageOf(error)}`)
+      }
+    }
+  }
+
+  function sessionNow(): readonly [Session?] {
+    try {
+      return [session()]
+    } catch {
+      return []
+    }
+  }
+}

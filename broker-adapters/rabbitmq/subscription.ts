@@ -1,0 +1,160 @@
+import { BrokerError } from '../../protocol/errors.ts'
+import type { Delivery, Subscription } from '../adapter.ts'
+import type { Standing } from '../standing.ts'
+import { createLane, type Connected, type Source, type SourceOptions } from './lane.ts'
+import type { Held } from './held.ts'
+import type { WorkQueue } from './topology.ts'
+
+/** A subscription and what its adapter tells it. */
+export interface OwnSubscription extends Subscription, Standing {
+  /** Stopped, and everything is settled. */
+  readonly isDone: boolean
+  /** The whole queue was paused, or resumed. */
+  setQueuePaused(isPaused: boolean): void
+  /** The session is gone: everything that is held is lost. */
+  lose(): void
+}
+
+export interface SubscriptionOptions {
+  readonly queue: WorkQueue
+  readonly prefetch: number
+  readonly now: () => number
+  readonly onDelivery: (delivery: Delivery) => void
+  /** Throws BROKER_UNAVAILABLE while there is none. */
+  readonly connected: () => Connected
+  /** Makes the queue if it is missing, and tells whether it is paused. */
+  readonly prepare: (connected: Connected) => Promise<{ readonly isPaused: boolean }>
+  /** Of the sources of a queue, those before others first. */
+  readonly partition: (options: SourceOptions) => Source
+  /** The server took a consumer away: it is to be established again. */
+  readonly onBroken: (why: string) => void
+  readonly onStopped: () => void
+}
+
+/** Takes from all lanes and partitions of a queue and hands over at most `prefetch`, 'high' before the rest. */
+export function createSubscription(options: SubscriptionOptions): OwnSubscription {
+  const { queue, prefetch, now, onDelivery, connected, prepare, partition, onBroken, onStopped } = options
+  /** What has come and is not handed over yet, by the rank of its source. */
+  const waiting: Held[][] = []
+  const handed = new Set<Held>()
+  const sources = makeSources()
+  let isPaused = false
+  let isQueuePaused = false
+  let isStopped = false
+  /** Opening and closing happen one after the other, in the order in which they were asked for. */
+  let turn: Promise<void> = Promise.resolve()
+  let isOpen = false
+
+  function makeSources(): readonly Source[] {
+    const lanes = queue.high === undefined ? [queue.name] : [queue.high, queue.name]
+    const make = (how: (of: SourceOptions) => Source, name: string, rank: number): Source => {
+      const line: Held[] = []
+      waiting[rank] = line
+      return how({
+        queue,
+        name,
+        // So that the next of the more urgent ones is here already when one of them ends.
+        prefetch: name === queue.high ? prefetch * 2 : prefetch,
+        now,
+        onArrival(held) {
+          line.push(held)
+          handOver()
+        },
+        onEnd(held) {
+          if (!handed.delete(held)) remove(line, held)
+          handOver()
+        },
+        onBroken: breakDown,
+      })
+    }
+    return [
+      ...lanes.map((name, rank) => make(createLane, name, rank)),
+      ...queue.partitions.map((name, index) => make(partition, name, lanes.length + index)),
+    ]
+  }
+
+  function handOver(): void {
+    while (isOpen && handed.size < prefetch) {
+      const held = waiting.find((line) => line.length > 0)?.shift()
+      if (held === undefined) return
+      held.isHandedOver = true
+      handed.add(held)
+      onDelivery(held)
+    }
+  }
+
+  function inTurn(act: () => Promise<void>): Promise<void> {
+    const done = turn.then(act)
+    turn = done.catch(() => {}) // whoever asked hears of it
+    return done
+  }
+  const isWanted = (): boolean => !isPaused && !isQueuePaused && !isStopped
+
+  async function open(): Promise<void> {
+    if (isOpen || !isWanted()) return
+    const now = connected()
+    for (const source of sources) await source.open(now)
+    isOpen = true
+    handOver()
+  }
+  async function close(): Promise<void> {
+    isOpen = false
+    await Promise.all(sources.map((source) => source.close()))
+  }
+  /** What the core has of the other sources stays with it. */
+  function breakDown(why: string): void {
+    if (!isOpen) return
+    isOpen = false
+    void inTurn(close).then(() => onBroken(why))
+  }
+
+  return {
+    get isDone() {
+      return isStopped && handed.size === 0
+    },
+    establish: () =>
+      inTurn(async () => {
+        const now = connected()
+        if (isStopped) return
+        isQueuePaused = (await prepare(now)).isPaused
+        await open()
+      }),
+    async pause() {
+      isPaused = true
+      await inTurn(close)
+    },
+    resume() {
+      isPaused = false
+      inTurn(open).catch(ignoreUnavailable)
+    },
+    setQueuePaused(isNowPaused) {
+      isQueuePaused = isNowPaused
+      inTurn(isNowPaused ? close : open).catch(ignoreUnavailable)
+    },
+    async isStarved() {
+      if (!isOpen || handed.size >= prefetch || waiting.some((line) => line.length > 0)) return false
+      const now = connected()
+      for (const source of sources) if (await source.isStarved(now)) return true
+      return false
+    },
+    async stop() {
+      isStopped = true
+      await inTurn(close)
+      onStopped()
+    },
+    lose() {
+      isOpen = false
+      for (const source of sources) source.lose()
+    },
+  }
+}
+
+function remove(line: Held[], held: Held): void {
+  const at = line.indexOf(held)
+  if (at >= 0) line.splice(at, 1)
+}
+
+/** The next session opens it. */
+function ignoreUnavailable(error: unknown): void {
+  if (!(error instanceof BrokerError)) throw error
+}
