@@ -8,6 +8,7 @@ import { createBroadcasts, type Broadcasts } from './broadcasts.ts'
 import { throughSeam } from './channels.ts'
 import { declareNamespace, declareWork } from './declare.ts'
 import type { Session } from './dial.ts'
+import { createHeldCounts, type HeldCounts } from './held-counts.ts'
 import { openInbox } from './inbox.ts'
 import type { Connected } from './lane.ts'
 import { lettersOf } from './letters.ts'
@@ -16,7 +17,7 @@ import { createMailboxes, MAX_KEEP_MS, type Mailboxes } from './mailboxes.ts'
 import type { ResolvedRabbitmqOptions } from './options.ts'
 import { createPartition } from './partition.ts'
 import { createPauses, type Pauses } from './pauses.ts'
-import { createPublisher, type Publisher } from './publisher.ts'
+import { createPublisher } from './publisher.ts'
 import { createReplying, type Replying } from './replying.ts'
 import { createRestore, type Restore } from './restoring.ts'
 import { purgeDead, purgeDelayed, purgeReady, readStats } from './stats.ts'
@@ -29,8 +30,6 @@ const ACK_TIMEOUT_MS = 1_800_000
 
 /** What there is of one session. */
 interface Open extends Connected {
-  readonly publisher: Publisher
-  readonly storing: Storing
   readonly replying: Replying
 }
 
@@ -42,6 +41,7 @@ interface Running {
   readonly restore: Restore
   readonly broadcasts: Broadcasts
   readonly pauses: Pauses
+  readonly held: HeldCounts
   readonly mailboxes: Mailboxes
   readonly subscriptions: Set<OwnSubscription>
   /** Throws BROKER_UNAVAILABLE while there is no session, CLOSED after `stop`. */
@@ -144,11 +144,15 @@ export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerA
     broadcast: (topic, body) => current().broadcasts.send(topic, body),
     onBroadcast: (topic, listener) => current().broadcasts.listen(topic, listener),
     stats: (ref) =>
-      ask(async ({ session }, { pauses }) => {
+      ask(async (open, { pauses, held }) => {
         const queue = queueOf(ref)
-        return readStats(session, queue, await pauses.isPaused(session, queue))
+        return readStats(open.session, queue, { isPaused: await pauses.isPaused(open, queue), held })
       }),
-    setPaused: (ref, isPaused) => ask(({ session }, { pauses }) => pauses.set(session, queueOf(ref), isPaused)),
+    setPaused: (ref, isPaused) =>
+      ask(async (open, { pauses, context }) => {
+        await declareWork(open.session, context.namespace, queueOf(ref), context.log)
+        await pauses.set(open, queueOf(ref), isPaused)
+      }),
     purge: (ref, what) =>
       ask(({ session }, { context }) => {
         const queue = queueOf(ref)
@@ -199,9 +203,10 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
   const restore = createRestore(session, log)
   const parts = { context, session, standings, restore, guard }
   const broadcasts = createBroadcasts(parts)
-  const pauses = createPauses(broadcasts, log)
+  const pauses = createPauses(broadcasts)
+  const held = createHeldCounts(broadcasts, context.processId)
   const mailboxes = createMailboxes({ ...parts, broadcasts, open: openNow, url })
-  return { context, link, standings, restore, broadcasts, pauses, mailboxes, subscriptions, open: openNow, guard }
+  return { context, link, standings, restore, broadcasts, pauses, held, mailboxes, subscriptions, open: openNow, guard }
 }
 
 /** What was settled reaches the server, the connections end, waiting promises end. */
@@ -212,7 +217,7 @@ async function stop(running: Running | undefined): Promise<void> {
 }
 
 async function consume(
-  { context, open, standings, subscriptions, pauses, restore, guard }: Running,
+  { context, open, standings, subscriptions, pauses, held, restore, guard }: Running,
   url: string,
   wanted: { readonly queue: WorkQueue; readonly prefetch: number; readonly onDelivery: (delivery: Delivery) => void },
 ): Promise<Subscription> {
@@ -224,26 +229,32 @@ async function consume(
     now,
     onDelivery: (delivery) => guard('onDelivery', () => onDelivery(delivery)),
     connected: open,
-    async prepare({ session }) {
-      await declareWork(session, namespace, queue, log)
-      return { isPaused: await pauses.isPaused(session, queue) }
+    async prepare(connected) {
+      await declareWork(connected.session, namespace, queue, log)
+      return { isPaused: await pauses.isPaused(connected, queue) }
     },
+    standBy: (connected) => pauses.standBy(connected, queue),
     partition: (options) => createPartition(options),
     onBroken: (why) => restore(`the consumer of ${queue.name}`, standing, why),
     onStopped() {
       standings.remove(standing)
       leavePauses()
     },
+    onDone() {
+      subscriptions.delete(subscription)
+      leaveCounts()
+    },
   })
   const standing = { establish: () => throughSeam(url, () => subscription.establish()) }
   const leavePauses = await pauses.watch(queue, (isPaused) => subscription.setQueuePaused(isPaused))
-  for (const other of subscriptions) if (other.isDone) subscriptions.delete(other)
+  const leaveCounts = await held.answer(queue, () => subscription.count())
   subscriptions.add(subscription)
   try {
     await standings.add(standing)
   } catch (error) {
     subscriptions.delete(subscription)
     leavePauses()
+    leaveCounts()
     throw error
   }
   return subscription

@@ -21,6 +21,8 @@ export async function withChannel<T>(session: Session, use: (channel: Channel) =
 export async function openChannel(session: Session): Promise<Channel> {
   const channel = await session.consuming.createChannel()
   channel.on('error', () => {}) // whoever asked gets it
+  session.channels.add(channel)
+  channel.on('close', () => session.channels.delete(channel))
   return channel
 }
 

@@ -39,6 +39,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   const early: ConsumeMessage[] = []
   let onMessage = (raw: ConsumeMessage): void => void early.push(raw)
   const channel = await openChannel(session)
+  const returns: RawMessage[] = []
   let unsettled = 0
   let isCancelled = false
   let isOver = false
@@ -72,6 +73,11 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
     finish(true)
     closeChannel()
   }
+  /** In the order of the queue, as that is the order in which the server puts them back. */
+  function flushReturns(): void {
+    const ordered = returns.splice(0).toSorted((one, other) => one.fields.deliveryTag - other.fields.deliveryTag)
+    for (const raw of ordered) settle(() => channel.nack(raw, false, true))
+  }
   function onDelivery(raw: ConsumeMessage | null): void {
     if (raw === null) {
       why = 'the server cancelled the consumer: the queue was deleted, or its node is away'
@@ -94,7 +100,10 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
       for (const raw of early.splice(0)) listener(raw)
     },
     ack: (raw) => settle(() => channel.ack(raw)),
-    giveBack: (raw) => settle(() => channel.nack(raw, false, true)),
+    giveBack(raw) {
+      returns.push(raw)
+      if (returns.length === 1) queueMicrotask(flushReturns) // what is given back together
+    },
     async cancel() {
       if (isOver || isCancelled) return
       // Answered behind all that was sent before.

@@ -11,6 +11,8 @@ import {
   diedIn,
   diedOf,
   expiredShape,
+  linesOf,
+  pauseShapes,
   workShapes,
   type WorkQueue,
 } from './topology.ts'
@@ -34,10 +36,10 @@ export async function declareNamespace(session: Session, namespace: string, log:
 
 export async function declareWork(session: Session, namespace: string, queue: WorkQueue, log: Log): Promise<void> {
   const dead = deadShape(queue)
-  await declareQueue(session, dead, log)
-  for (const shape of workShapes(namespace, queue)) await declareQueue(session, shape, log)
+  const shapes = [dead, ...pauseShapes(queue), ...workShapes(namespace, queue)]
+  for (const shape of shapes) await declareQueue(session, shape, log)
   await withChannel(session, async (channel) => {
-    for (const lane of lanesOf(queue)) await channel.bindQueue(dead.name, deadExchange(namespace), lane)
+    for (const lane of linesOf(queue)) await channel.bindQueue(dead.name, deadExchange(namespace), lane)
   })
 }
 
@@ -51,9 +53,4 @@ export async function declareDelay(session: Session, namespace: string, bucketMs
     await channel.bindQueue(shape.name, exchange, '')
     await channel.bindExchange(deadExchange(namespace), deathExchange(namespace), '', diedIn(shape.name))
   })
-}
-
-/** All queues that hold what is to be run. */
-export function lanesOf({ name, high, partitions }: WorkQueue): readonly string[] {
-  return high === undefined ? [name, ...partitions] : [high, name, ...partitions]
 }

@@ -1,4 +1,4 @@
-import type { ChannelModel } from 'amqplib'
+import type { Channel, ChannelModel } from 'amqplib'
 import { BrokerError, ConfigError } from '../../protocol/errors.ts'
 import { refusalText, shortOf } from './failures.ts'
 import type { RabbitmqNode, ResolvedRabbitmqOptions } from './options.ts'
@@ -9,6 +9,8 @@ export interface Session {
   /** Deliveries and their settlement. Apart, as an alarm of the server blocks a connection that publishes, acks included. */
   readonly consuming: ChannelModel
   readonly publishing: ChannelModel
+  /** All that are open, but for those of the publisher. */
+  readonly channels: Set<Channel>
   readonly isOpen: boolean
   /** Resolves with the reason when one of the connections is gone; never rejects. */
   readonly ended: Promise<string>
@@ -94,32 +96,49 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
     model.on('close', (error) => end(error === undefined ? why : shortOf(error)))
     model.on('handler-error', (error) => end(`a listener threw: ${shortOf(error)}`))
   }
+  const channels = new Set<Channel>()
   return {
     node,
     consuming,
     publishing,
+    channels,
     get isOpen() {
       return isOpen
     },
     ended,
     async end() {
+      if (isOpen) await within(CLOSE_MS, Promise.all([...channels].map(closeChannel)))
       await Promise.all([publishing, consuming].map(closeModel))
       end('it was closed')
     },
   }
 }
 
+/** Each channel has a buffer of its own in amqplib, so the end of the connection would overtake what was settled last. */
+function closeChannel(channel: Channel): Promise<void> {
+  const closed = new Promise<void>((resolve) => channel.once('close', () => resolve()))
+  channel.close().catch(() => {}) // it is closing already
+  return closed
+}
+
 async function closeModel(model: ChannelModel): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      destroySocket(model)
-      resolve()
-    }, CLOSE_MS)
-  })
   // Closing what is closed already throws.
-  await Promise.race([model.close().catch(() => {}), late])
+  const isClosed = await within(
+    CLOSE_MS,
+    model.close().catch(() => {}),
+  )
+  if (!isClosed) destroySocket(model)
+}
+
+/** False: it took longer, and is not waited for. */
+async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, ms, false)
+  })
+  const isInTime = await Promise.race([work.then(() => true), late])
   clearTimeout(timer)
+  return isInTime
 }
 
 /** A server that does not answer is left without a goodbye; amqplib has no call for it. */

@@ -5,17 +5,21 @@ import { nextBucketMs, remainingMs, withoutDue } from './delays.ts'
 import type { Session } from './dial.ts'
 import { Held, type Origin } from './held.ts'
 import { handBacksOf, readRequest } from './properties.ts'
+import type { Publisher } from './publisher.ts'
 import type { Storing } from './storing.ts'
 import type { WorkQueue } from './topology.ts'
 
 /** What there is while a session lasts. */
 export interface Connected {
   readonly session: Session
+  readonly publisher: Publisher
   readonly storing: Storing
 }
 
 /** Where a subscription takes from: a lane, or a partition of keys. */
 export interface Source {
+  /** How many it holds, handed over or not. */
+  readonly size: number
   /** Begins to consume. Rejects as the server refuses, or if the session ends. */
   open(connected: Connected): Promise<void>
   /**
@@ -91,6 +95,9 @@ export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBro
   }
 
   return {
+    get size() {
+      return held.size
+    },
     async open({ session, storing }) {
       const opened = await openConsumer({
         session,

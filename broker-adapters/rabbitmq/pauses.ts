@@ -1,25 +1,34 @@
-import type { AdapterContext } from '../adapter.ts'
+import { BrokerError } from '../../protocol/errors.ts'
 import type { Broadcasts } from './broadcasts.ts'
-import { countsOf, declareQueue, withChannel } from './channels.ts'
-import type { Session } from './dial.ts'
-import { pausedShape, type WorkQueue } from './topology.ts'
+import { countsOf, withChannel } from './channels.ts'
+import { openConsumer, type ConsumerChannel } from './consumer-channel.ts'
+import type { Connected } from './lane.ts'
+import type { WorkQueue } from './topology.ts'
 
-/** Queues that are paused for everybody: an empty queue at the server is the mark, a broadcast tells those who consume. */
+/** Queues that are paused for everybody: a message in a queue of its own is the mark, a broadcast tells those who consume. */
 export interface Pauses {
-  set(session: Session, queue: WorkQueue, isPaused: boolean): Promise<void>
-  isPaused(session: Session, queue: WorkQueue): Promise<boolean>
+  set(connected: Connected, queue: WorkQueue, isPaused: boolean): Promise<void>
+  isPaused(connected: Connected, queue: WorkQueue): Promise<boolean>
+  /** Counts as a consumer of the paused queue until it is ended. */
+  standBy(connected: Connected, queue: WorkQueue): Promise<ConsumerChannel>
   /** Before `isPaused` is asked, so that no change is missed. */
   watch(queue: WorkQueue, onChange: (isPaused: boolean) => void): Promise<() => void>
 }
 
-export function createPauses(broadcasts: Broadcasts, log: AdapterContext['log']): Pauses {
+export function createPauses(broadcasts: Broadcasts): Pauses {
   return {
-    async set(session, queue, isPaused) {
-      if (isPaused) await declareQueue(session, pausedShape(queue), log)
-      else await withChannel(session, (channel) => channel.deleteQueue(queue.paused))
+    async set({ session, publisher }, queue, isPaused) {
+      await withChannel(session, (channel) => channel.purgeQueue(queue.paused))
+      if (isPaused) {
+        const mark = { messageId: queue.name, persistent: true, mandatory: true }
+        const { status, reason } = await publisher.publish({ key: queue.paused }, new Uint8Array(0), mark)
+        if (status !== 'stored')
+          throw new BrokerError('BROKER_UNAVAILABLE', `${queue.name} could not be paused: ${reason ?? status}`)
+      }
       broadcasts.send(topicOf(queue), Uint8Array.of(isPaused ? 1 : 0))
     },
-    isPaused: async (session, queue) => (await countsOf(session, queue.paused)) !== undefined,
+    isPaused: async ({ session }, queue) => ((await countsOf(session, queue.paused))?.ready ?? 0) > 0,
+    standBy: ({ session }, queue) => openConsumer({ session, queue: queue.idle, prefetch: 1, onOver: () => {} }),
     watch: (queue, onChange) => broadcasts.listen(topicOf(queue), (body) => onChange(body[0] === 1)),
   }
 }

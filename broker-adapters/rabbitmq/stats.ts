@@ -1,29 +1,36 @@
 import type { QueueStats } from '../adapter.ts'
 import { countsOf, withChannel } from './channels.ts'
-import { lanesOf } from './declare.ts'
 import { BUCKETS_MS } from './delays.ts'
 import type { Session } from './dial.ts'
 import { isMissing } from './failures.ts'
-import { delayExchange, type WorkQueue } from './topology.ts'
+import type { HeldCounts } from './held-counts.ts'
+import { delayExchange, linesOf, type WorkQueue } from './topology.ts'
 
-/** What passive declarations tell: neither what is held by workers nor, as the ladder serves all queues, what is delayed. */
-export async function readStats(session: Session, queue: WorkQueue, isPaused: boolean): Promise<QueueStats> {
-  const lanes = await Promise.all(lanesOf(queue).map((lane) => countsOf(session, lane)))
-  const main = await countsOf(session, queue.name)
-  const dead = await countsOf(session, queue.dead)
+/** What passive declarations and the consumers tell; not what is delayed, as the ladder serves all queues. */
+export async function readStats(
+  session: Session,
+  queue: WorkQueue,
+  { isPaused, held }: { readonly isPaused: boolean; readonly held: HeldCounts },
+): Promise<QueueStats> {
+  const lanes = await Promise.all(linesOf(queue).map((lane) => countsOf(session, lane)))
+  const [main, idle, dead] = await Promise.all(
+    [queue.name, queue.idle, queue.dead].map((name) => countsOf(session, name)),
+  )
+  const consumers = (main?.consumers ?? 0) + (idle?.consumers ?? 0)
+  const counted = await held.ask(queue, consumers)
   return {
-    ready: lanes.reduce((sum, lane) => sum + (lane?.ready ?? 0), 0),
+    ready: lanes.reduce((sum, lane) => sum + (lane?.ready ?? 0), counted?.waiting ?? 0),
     dead: dead?.ready ?? 0,
-    consumers: main?.consumers ?? 0,
+    consumers,
     delayed: undefined,
-    active: undefined,
+    active: counted?.active,
     isPaused,
   }
 }
 
 export async function purgeReady(session: Session, queue: WorkQueue): Promise<number> {
   let count = 0
-  for (const lane of lanesOf(queue)) count += await purgeQueue(session, lane)
+  for (const lane of linesOf(queue)) count += await purgeQueue(session, lane)
   return count
 }
 
@@ -45,7 +52,7 @@ async function purgeQueue(session: Session, name: string): Promise<number> {
  * another queue. What is due meanwhile goes on when it is given back.
  */
 export async function purgeDelayed(session: Session, namespace: string, queue: WorkQueue): Promise<number> {
-  const lanes = new Set(lanesOf(queue))
+  const lanes = new Set(linesOf(queue))
   let count = 0
   for (const bucketMs of BUCKETS_MS) {
     const bucket = delayExchange(namespace, bucketMs)

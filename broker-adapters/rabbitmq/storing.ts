@@ -67,10 +67,11 @@ export function createStoring(
   }
 }
 
-/** A key goes before priority: its messages must keep their order. */
-export function laneOf({ name, high, partitions }: WorkQueue, headers: Message['headers']): string {
+/** A key goes before all else: its messages must keep their order. */
+export function laneOf({ name, solo, high, partitions }: WorkQueue, headers: Message['headers']): string {
   const key = headers[HEADER.key]
   if (key !== undefined && partitions.length > 0) return partitions[hashOf(key) % partitions.length] ?? name
+  if (headers[HEADER.solo]) return solo // empty: not any more
   return high !== undefined && isHighPriority(headers) ? high : name
 }
 

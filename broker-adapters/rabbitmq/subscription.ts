@@ -1,14 +1,15 @@
 import { BrokerError } from '../../protocol/errors.ts'
 import type { Delivery, Subscription } from '../adapter.ts'
 import type { Standing } from '../standing.ts'
+import type { ConsumerChannel } from './consumer-channel.ts'
 import { createLane, type Connected, type Source, type SourceOptions } from './lane.ts'
 import type { Held } from './held.ts'
-import type { WorkQueue } from './topology.ts'
+import type { HeldCount } from './held-counts.ts'
+import { lanesOf, type WorkQueue } from './topology.ts'
 
 /** A subscription and what its adapter tells it. */
 export interface OwnSubscription extends Subscription, Standing {
-  /** Stopped, and everything is settled. */
-  readonly isDone: boolean
+  count(): HeldCount
   /** The whole queue was paused, or resumed. */
   setQueuePaused(isPaused: boolean): void
   /** The session is gone: everything that is held is lost. */
@@ -24,16 +25,21 @@ export interface SubscriptionOptions {
   readonly connected: () => Connected
   /** Makes the queue if it is missing, and tells whether it is paused. */
   readonly prepare: (connected: Connected) => Promise<{ readonly isPaused: boolean }>
+  /** Counts as a consumer while the queue is paused. */
+  readonly standBy: (connected: Connected) => Promise<ConsumerChannel>
   /** Of the sources of a queue, those before others first. */
   readonly partition: (options: SourceOptions) => Source
   /** The server took a consumer away: it is to be established again. */
   readonly onBroken: (why: string) => void
   readonly onStopped: () => void
+  /** It is stopped and everything is settled or lost. */
+  readonly onDone: () => void
 }
 
 /** Takes from all lanes and partitions of a queue and hands over at most `prefetch`, 'high' before the rest. */
 export function createSubscription(options: SubscriptionOptions): OwnSubscription {
-  const { queue, prefetch, now, onDelivery, connected, prepare, partition, onBroken, onStopped } = options
+  const { queue, prefetch, now, onDelivery, connected, prepare, standBy, partition, onBroken, onStopped, onDone } =
+    options
   /** What has come and is not handed over yet, by the rank of its source. */
   const waiting: Held[][] = []
   const handed = new Set<Held>()
@@ -44,17 +50,18 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   /** Opening and closing happen one after the other, in the order in which they were asked for. */
   let turn: Promise<void> = Promise.resolve()
   let isOpen = false
+  let isBroken = false
+  let standingBy: ConsumerChannel | undefined
 
   function makeSources(): readonly Source[] {
-    const lanes = queue.high === undefined ? [queue.name] : [queue.high, queue.name]
+    const lanes = lanesOf(queue)
     const make = (how: (of: SourceOptions) => Source, name: string, rank: number): Source => {
       const line: Held[] = []
       waiting[rank] = line
       return how({
         queue,
         name,
-        // So that the next of the more urgent ones is here already when one of them ends.
-        prefetch: name === queue.high ? prefetch * 2 : prefetch,
+        prefetch: creditOf(name),
         now,
         onArrival(held) {
           line.push(held)
@@ -63,6 +70,7 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
         onEnd(held) {
           if (!handed.delete(held)) remove(line, held)
           handOver()
+          endIfDone()
         },
         onBroken: breakDown,
       })
@@ -71,6 +79,12 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
       ...lanes.map((name, rank) => make(createLane, name, rank)),
       ...queue.partitions.map((name, index) => make(partition, name, lanes.length + index)),
     ]
+  }
+
+  function creditOf(name: string): number {
+    if (name === queue.solo) return 1
+    // So that the next of the more urgent ones is here already when one of them ends.
+    return name === queue.high ? prefetch * 2 : prefetch
   }
 
   function handOver(): void {
@@ -83,6 +97,10 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     }
   }
 
+  function endIfDone(): void {
+    if (isStopped && handed.size === 0) onDone()
+  }
+
   function inTurn(act: () => Promise<void>): Promise<void> {
     const done = turn.then(act)
     turn = done.catch(() => {}) // whoever asked hears of it
@@ -91,27 +109,46 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   const isWanted = (): boolean => !isPaused && !isQueuePaused && !isStopped
 
   async function open(): Promise<void> {
-    if (isOpen || !isWanted()) return
+    if (isOpen || isStopped) return
     const now = connected()
+    if (isQueuePaused) standingBy ??= await standBy(now)
+    if (!isWanted()) return
     for (const source of sources) await source.open(now)
     isOpen = true
     handOver()
+    await endStandBy()
   }
+  /** What is on its way is handed over: servers before 4.3 count all that goes back, which looks like a crash. */
   async function close(): Promise<void> {
-    isOpen = false
     await Promise.all(sources.map((source) => source.close()))
+    isOpen = false
+    if (isStopped) await endStandBy()
+  }
+  async function endStandBy(): Promise<void> {
+    const ending = standingBy
+    standingBy = undefined
+    await ending?.cancel()
+  }
+  async function pauseQueue(): Promise<void> {
+    await close()
+    await open() // to stand by
   }
   /** What the core has of the other sources stays with it. */
   function breakDown(why: string): void {
-    if (!isOpen) return
-    isOpen = false
-    void inTurn(close).then(() => onBroken(why))
+    if (!isOpen || isBroken) return
+    isBroken = true
+    void inTurn(close).then(() => {
+      isBroken = false
+      onBroken(why)
+    })
   }
 
   return {
-    get isDone() {
-      return isStopped && handed.size === 0
-    },
+    count: () => ({
+      active: handed.size,
+      waiting: sources.reduce((sum, { size }) => sum + size, 0) - handed.size,
+      isConsuming: isOpen || standingBy !== undefined,
+    }),
     establish: () =>
       inTurn(async () => {
         const now = connected()
@@ -129,7 +166,7 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     },
     setQueuePaused(isNowPaused) {
       isQueuePaused = isNowPaused
-      inTurn(isNowPaused ? close : open).catch(ignoreUnavailable)
+      inTurn(isNowPaused ? pauseQueue : open).catch(ignoreUnavailable)
     },
     async isStarved() {
       if (!isOpen || handed.size >= prefetch || waiting.some((line) => line.length > 0)) return false
@@ -141,9 +178,11 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
       isStopped = true
       await inTurn(close)
       onStopped()
+      endIfDone()
     },
     lose() {
       isOpen = false
+      standingBy = undefined
       for (const source of sources) source.lose()
     },
   }

@@ -16,13 +16,20 @@ export interface WorkQueue {
   /** `<ns>.q.<group>.<service>.<major>`, the lane of everything that has neither key nor priority. */
   readonly name: string
   readonly features: QueueRef['features']
+  /**
+   * What runs alone because it may end its worker. A lane of its own, of which a consumer holds one message: the server counts
+   * as a hand-back what is on its way when a consumer is cancelled, and here a hand-back counts as a crash.
+   */
+  readonly solo: string
   /** What goes before the rest; undefined: the queue has no priority. */
   readonly high: string | undefined
   /** Of keyed messages; none: the queue is not keyed. */
   readonly partitions: readonly string[]
   readonly dead: string
-  /** It exists while the queue is paused. */
+  /** A message lies in it while the queue is paused. */
   readonly paused: string
+  /** Nothing ever lies in it: those who would consume, were the queue not paused, consume this one and are counted by it. */
+  readonly idle: string
 }
 
 const PARTITIONS = 8
@@ -45,15 +52,17 @@ export function workQueue(namespace: string, queue: QueueRef): WorkQueue {
   return {
     name,
     features: queue.features,
+    solo: `${name}.solo`,
     high: priority ? `${name}.high` : undefined,
     partitions: keyed ? Array.from({ length: PARTITIONS }, (_, number) => `${name}.k${number}`) : [],
     dead: `${namespace}.dead.${rest}`,
     paused: `${namespace}.paused.${rest}`,
+    idle: `${namespace}.idle.${rest}`,
   }
 }
 
 /** What the worker takes from: lanes and partitions. */
-export function workShapes(namespace: string, { name, high, partitions }: WorkQueue): readonly QueueShape[] {
+export function workShapes(namespace: string, queue: WorkQueue): readonly QueueShape[] {
   const work = {
     ...QUORUM,
     'x-delivery-limit': DELIVERY_LIMIT,
@@ -62,14 +71,22 @@ export function workShapes(namespace: string, { name, high, partitions }: WorkQu
     'x-dead-letter-strategy': 'at-least-once',
     'x-overflow': 'reject-publish',
   }
-  const lanes = high === undefined ? [name] : [name, high]
   return [
-    ...lanes.map((lane) => durable(lane, work)),
-    ...partitions.map((partition) => durable(partition, { ...work, 'x-single-active-consumer': true })),
-    ...partitions.map((partition) =>
+    ...lanesOf(queue).map((lane) => durable(lane, work)),
+    ...queue.partitions.map((partition) => durable(partition, { ...work, 'x-single-active-consumer': true })),
+    ...queue.partitions.map((partition) =>
       durable(stateOf(partition), { ...QUORUM, 'x-delivery-limit': DEAD_DELIVERY_LIMIT }),
     ),
   ]
+}
+
+/** Those before others first. */
+export function lanesOf({ name, solo, high }: WorkQueue): readonly string[] {
+  return high === undefined ? [solo, name] : [solo, high, name]
+}
+/** All that holds what is to be run. */
+export function linesOf(queue: WorkQueue): readonly string[] {
+  return [...lanesOf(queue), ...queue.partitions]
 }
 
 /** What its owner must know of a partition: the fence, and the state of those that are tried again. */
@@ -81,8 +98,8 @@ export function deadShape({ dead }: WorkQueue): QueueShape {
   return durable(dead, { ...QUORUM, 'x-delivery-limit': DEAD_DELIVERY_LIMIT })
 }
 
-export function pausedShape({ paused }: WorkQueue): QueueShape {
-  return durable(paused, CLASSIC)
+export function pauseShapes({ paused, idle }: WorkQueue): readonly QueueShape[] {
+  return [durable(paused, { ...CLASSIC, 'x-max-length': 1 }), durable(idle, { ...CLASSIC, 'x-max-length': 0 })]
 }
 
 /**

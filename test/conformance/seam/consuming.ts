@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
-import { eventually } from '../../support/eventually.ts'
+import { eventually, eventuallyPasses } from '../../support/eventually.ts'
 import { areReady, collectDeliveries, idsOf, isEmpty, publishAll } from './collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('seam consuming')
@@ -100,8 +100,8 @@ claim('once a pause has resolved nothing comes any more, however much was on its
   await consumer.came(60)
   await consumer.subscription.pause()
   const came = consumer.deliveries.length
-  await eventually(async () => (await adapter.stats(queue)).active === 0)
-  expect([consumer.deliveries.length, (await adapter.stats(queue)).ready]).toEqual([came, 300 - came])
+  await eventuallyPasses(async () => expect(await adapter.stats(queue)).toMatchObject({ active: 0, ready: 300 - came }))
+  expect(consumer.deliveries).toHaveLength(came)
   consumer.subscription.resume()
   await isEmpty(adapter, queue)
   expect(consumer.deliveries).toHaveLength(300)

@@ -78,11 +78,12 @@ claim('what is not consumed before it expires is not handed out', async (t) => {
 
 claim('what is consumed in time is handed out, and stays held beyond its expiry', async (t) => {
   const adapter = await t.adapter()
-  const message = requestOf({ expiresInMs: 200 })
+  const message = requestOf({ expiresInMs: 1_500 })
+  const got = await collectDeliveries(adapter, queue)
   await publishAll(adapter, queue, [message])
   const publishedAt = Date.now()
-  const delivery = await (await collectDeliveries(adapter, queue)).at(0)
-  await eventually(() => Date.now() - publishedAt > 250)
+  const delivery = await got.at(0)
+  await eventually(() => Date.now() - publishedAt > 1_600)
   expect(delivery.isLost).toBe(false)
   delivery.ack()
   await isEmpty(adapter, queue)
@@ -90,9 +91,9 @@ claim('what is consumed in time is handed out, and stays held beyond its expiry'
 
 claim('a retry takes the expiry away: the deadline is for the core to judge', async (t) => {
   const adapter = await t.adapter()
-  const message = requestOf({ expiresInMs: 150 })
-  await publishAll(adapter, queue, [message])
+  const message = requestOf({ expiresInMs: 1_500 })
   const got = await collectDeliveries(adapter, queue)
-  await (await got.at(0)).retry({ delayMs: 300, headers: { 'rt-attempt': '2' } })
+  await publishAll(adapter, queue, [message])
+  await (await got.at(0)).retry({ delayMs: 1_600, headers: { 'rt-attempt': '2' } })
   expect((await got.at(1)).message.id).toBe(message.id)
 })
