@@ -27,8 +27,7 @@ export function readTarget(option: TargetOption): Target {
   if (isFactory(target))
     return { url: redactUrl(target.url), load: async () => target.create(), clock: target['~clock'] }
   if (Array.isArray(target) && target.length === 1 && typeof target[0] === 'string') return readUrl(target[0])
-  if (Array.isArray(target) && target.length > 1)
-    throw new ConfigError('several nodes are given, but no broker of this version takes more than one: give one URL')
+  if (Array.isArray(target) && target.length > 1) return readNodes(target)
   throw new ConfigError(
     `a broker is a URL like 'file:./.replyto' or what an adapter's function gives; got ${Array.isArray(target) ? 'an array without a URL' : typeof target}`,
   )
@@ -42,10 +41,31 @@ function readUrl(url: string, source = ''): Target {
       return readFile(url, rest)
     case 'memory':
       return readMemory(rest)
+    case 'amqp':
+    case 'amqps':
+      return readAmqp([url])
     default:
       throw new ConfigError(
-        `${source}no broker has a URL like ${quoteUrl(url)}: known are file:<directory> and memory:<name>`,
+        `${source}no broker has a URL like ${quoteUrl(url)}: known are file:<directory>, amqp://<host> and memory:<name>`,
       )
+  }
+}
+
+/** Several nodes of one cluster. */
+function readNodes(urls: readonly unknown[]): Target {
+  if (urls.every((url): url is string => typeof url === 'string' && AMQP.test(url))) return readAmqp(urls)
+  throw new ConfigError('several nodes are given, but only those of RabbitMQ (amqp://, amqps://) are taken: give one URL')
+}
+
+const AMQP = /^amqps?:/i
+
+/** What is wrong with the URL is told when the adapter is loaded, as its options are checked there. */
+function readAmqp(url: readonly string[]): Target {
+  const bad = url.find((one) => !URL.canParse(one))
+  if (bad !== undefined) throw new ConfigError(`${quoteUrl(bad)} is no URL like amqp://user:password@host:5672/vhost`)
+  return {
+    url: url.map(redactUrl).join(','),
+    load: async () => (await import('./rabbitmq/index.ts')).rabbitmq({ url }).create(),
   }
 }
 

@@ -16,6 +16,9 @@ const CONTRACT = /^contract\/[^/]+$/
 /** Files directly in the folder: the seam, the connection and what they are made of. */
 const SEAM = /^broker-adapters\/[^/]+$/
 
+/** What an adapter may know of the folder above it: the seam, and what outlives reconnects. */
+const ADAPTER_PARTS = [/^broker-adapters\/adapter\.ts$/, /^broker-adapters\/standing\.ts$/]
+
 /** Who may import whom. The first rule that fits a file is the only one. */
 const RULES: readonly ImportRule[] = [
   {
@@ -53,7 +56,7 @@ const RULES: readonly ImportRule[] = [
     reason: 'an adapter knows the seam, the wire and its own libraries; lmdb is native and loaded on first use',
     mayImport: [
       /^broker-adapters\/embedded\//,
-      /^broker-adapters\/adapter\.ts$/,
+      ...ADAPTER_PARTS,
       PROTOCOL,
       NODE,
       /^cbor-x$/,
@@ -64,6 +67,18 @@ const RULES: readonly ImportRule[] = [
     files: /^broker-adapters\/memory\//,
     reason: 'an adapter knows the seam, the wire and nothing of another adapter',
     mayImport: [/^broker-adapters\/memory\//, /^broker-adapters\/adapter\.ts$/, PROTOCOL, NODE],
+  },
+  {
+    files: /^broker-adapters\/rabbitmq\//,
+    reason: 'an adapter knows the seam, the wire and its own library, which is an optional peer: loaded on first use',
+    mayImport: [
+      /^broker-adapters\/rabbitmq\//,
+      ...ADAPTER_PARTS,
+      PROTOCOL,
+      NODE,
+      { pattern: /^amqplib$/, only: 'type' },
+      { pattern: /^amqplib$/, only: 'dynamic' },
+    ],
   },
   {
     files: /^client\//,
@@ -200,7 +215,7 @@ describe('the checker itself', () => {
     ['broker-adapters/embedded/a.ts', "import { connect } from '../connect.ts'"],
     ['broker-adapters/embedded/deep/a.ts', "import { b } from '../../memory/b.ts'"],
     ['broker-adapters/memory/a.ts', "import { Encoder } from 'cbor-x'"],
-    ['broker-adapters/rabbitmq/a.ts', "import type { BrokerAdapter } from '../adapter.ts'"],
+    ['broker-adapters/redis/a.ts', "import type { BrokerAdapter } from '../adapter.ts'"],
     ['client/a.ts', "import { b } from '../worker/b.ts'"],
     ['client/a.ts', "import { b } from '../broker-adapters/memory/b.ts'"],
     ['client/a.ts', "const b = await import('../broker-adapters/memory/b.ts')"],

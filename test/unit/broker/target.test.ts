@@ -15,6 +15,11 @@ test.each([
   expect(readTarget(url).url).toBe(`file:${dir}`)
 })
 
+test('amqp, with TLS or without, also the nodes of a cluster, are shown without secrets', () => {
+  expect(readTarget('amqp://me:secret@host/x').url).toBe('amqp://***@host/x')
+  expect(readTarget(['amqps://a', 'AMQPS://me:secret@b']).url).toMatch(/^amqps:\/\/a,AMQPS:\/\/\*\*\*@b$/)
+})
+
 test('memory:name, one URL in an array, and what an adapter gives', () => {
   expect(readTarget('memory:a.b-c').url).toBe('memory:a.b-c')
   expect(readTarget(['memory:']).url).toBe('memory:')
@@ -30,6 +35,8 @@ test.each<[TargetOption | object | number, RegExp]>([
   ['file:a\0b', /NUL/],
   ['memory:a/b', /memory broker's name/],
   [['memory:a', 'memory:b'], /several nodes/],
+  [['amqp://a', 'memory:b'], /several nodes/],
+  ['amqp://a:b:c', /no URL like amqp/],
   [[], /an array without a URL/],
   [5, /got number/],
   [{}, /got object/],
