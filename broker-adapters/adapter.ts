@@ -94,7 +94,10 @@ export interface LetterFilter {
   readonly olderThanMs?: number | undefined
 }
 
-/** What is kept of a message that nobody will run again. One per id: a second one replaces the first. */
+/**
+ * What is kept of a message that nobody will run again. One per id is listed and replayed, the last one; where the broker keeps
+ * the others beside it (`stats` counts them) they go with it.
+ */
 export interface StoredDeadLetter extends DeadLetterReason {
   readonly message: Message
   /** Epoch ms. */

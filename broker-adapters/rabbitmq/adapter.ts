@@ -160,8 +160,7 @@ export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerA
         return what === 'dead' ? purgeDead(session, queue) : purgeDelayed(session, context.namespace, queue)
       }),
     deadLetters(ref) {
-      const queue = queueOf(ref)
-      return lettersOf(queue, ask)
+      return lettersOf({ queue: queueOf(ref), ask, now: current().context.now })
     },
   }
 }

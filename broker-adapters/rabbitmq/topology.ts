@@ -98,6 +98,11 @@ export function deadShape({ dead }: WorkQueue): QueueShape {
   return durable(dead, { ...QUORUM, 'x-delivery-limit': DEAD_DELIVERY_LIMIT })
 }
 
+/** Whoever reads the dead letters consumes it as the only one; it goes with its last reader. */
+export function readerShape(dead: string): QueueShape {
+  return { name: `${dead}.reader`, options: { durable: true, autoDelete: true, arguments: CLASSIC } }
+}
+
 export function pauseShapes({ paused, idle }: WorkQueue): readonly QueueShape[] {
   return [durable(paused, { ...CLASSIC, 'x-max-length': 1 }), durable(idle, { ...CLASSIC, 'x-max-length': 0 })]
 }
@@ -143,6 +148,14 @@ export function delayShape(namespace: string, bucketMs: number): QueueShape {
 export function inboxShape(name: string, type: 'classic' | 'quorum', leaseMs: number): QueueShape {
   return durable(name, { 'x-queue-type': type, 'x-expires': Math.min(Math.max(1, Math.ceil(leaseMs)), MAX_TTL_MS) })
 }
+
+/** Its messages live as long as they say; it goes when it was not used for longer than any of them lives. */
+export function keptShape(name: string, keepMs: number): QueueShape {
+  return durable(name, { ...CLASSIC, 'x-expires': keepMs + KEPT_SLACK_MS })
+}
+/** Between the use of a mailbox and the message that is put into it. */
+const KEPT_SLACK_MS = 60_000
+export const MAX_KEEP_MS = MAX_TTL_MS - KEPT_SLACK_MS
 
 /** Broadcasts, by topic. */
 export function controlExchange(namespace: string): string {

@@ -1,5 +1,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { BrokerAdapter, Delivery, PublishOutcome, Subscription } from '../../../broker-adapters/adapter.ts'
+import { expect } from 'vitest'
+import type {
+  BrokerAdapter,
+  Delivery,
+  PublishOutcome,
+  QueueStats,
+  Subscription,
+} from '../../../broker-adapters/adapter.ts'
 import type { Message, QueueRef } from '../../../protocol/message.ts'
 import { eventually } from '../../support/eventually.ts'
 
@@ -67,6 +74,17 @@ export const idsOf = (messages: readonly Message[]): string[] => messages.map(({
 export async function areReady(adapter: BrokerAdapter, queue: QueueRef, count: number): Promise<void> {
   await adapter.declare(queue)
   await eventually(async () => (await adapter.stats(queue)).ready === count, { what: `${count} messages that wait` })
+}
+
+/** What a broker cannot tell is not compared. */
+export function expectStats(
+  stats: Pick<QueueStats, 'active' | 'delayed'>,
+  expected: Readonly<Partial<QueueStats>>,
+): void {
+  const known = Object.entries(expected).filter(([name]) =>
+    name === 'active' || name === 'delayed' ? stats[name] !== undefined : true,
+  )
+  expect(stats).toMatchObject(Object.fromEntries(known))
 }
 
 /** Nothing is held, nothing waits: whatever was settled is settled at the broker too. */

@@ -3,7 +3,7 @@ import type { LetterFilter } from '../../../broker-adapters/adapter.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf, type StartedAdapter } from '../case-context.ts'
 import { allOf, eventuallyPasses } from '../../support/eventually.ts'
-import { collectDeliveries, publishAll } from './collect-deliveries.ts'
+import { collectDeliveries, expectStats, publishAll } from './collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('seam dead letters')
 export const deadLetters = cases
@@ -39,9 +39,15 @@ claim('the same id parked twice is one, the second', async (t) => {
   await adapter.declare(queue)
   await adapter.park(queue, message, letter('CRASHED'))
   await adapter.park(queue, message, letter('HANDLER_FAILED'))
-  expect((await adapter.stats(queue)).dead).toBe(1)
   const letters = await allOf(adapter.deadLetters(queue).list())
   expect(letters.map(({ code }) => code)).toEqual(['HANDLER_FAILED'])
+  expect(await adapter.deadLetters(queue).replay({ code: 'CRASHED' })).toBe(0)
+  expect(await adapter.deadLetters(queue).replay({ id: message.id })).toBe(1)
+  expect(await adapter.stats(queue)).toMatchObject({ ready: 1, dead: 0 })
+  await adapter.park(queue, message, letter('CRASHED'))
+  await adapter.park(queue, message, letter('HANDLER_FAILED'))
+  expect(await adapter.deadLetters(queue).purge({ code: 'HANDLER_FAILED' })).toBe(1)
+  expect((await adapter.stats(queue)).dead).toBe(0)
 })
 
 claim('a list and a purge are narrowed by id, method, code and age', async (t) => {
@@ -139,7 +145,7 @@ claim('a replayed letter is a new generation of the same message, and no duplica
   await got.came(3)
   expect(got.deliveries[2]?.message.headers['rt-replay']).toBe('2')
   got.deliveries[2]?.ack()
-  await eventuallyPasses(async () => expect(await adapter.stats(queue)).toMatchObject({ ready: 0, active: 0, dead: 0 }))
+  await eventuallyPasses(async () => expectStats(await adapter.stats(queue), { ready: 0, active: 0, dead: 0 }))
 })
 
 claim('only what fits the filter is replayed; nothing fits: none', async (t) => {
