@@ -13,7 +13,7 @@ import { openInbox } from './inbox.ts'
 import type { Connected } from './lane.ts'
 import { lettersOf } from './letters.ts'
 import { createLink, type Link } from './link.ts'
-import { createMailboxes, MAX_KEEP_MS, type Mailboxes } from './mailboxes.ts'
+import { createMailboxes, type Mailboxes } from './mailboxes.ts'
 import type { ResolvedRabbitmqOptions } from './options.ts'
 import { createPartition } from './partition.ts'
 import { createPauses, type Pauses } from './pauses.ts'
@@ -23,7 +23,7 @@ import { createRestore, type Restore } from './restoring.ts'
 import { purgeDead, purgeDelayed, purgeReady, readStats } from './stats.ts'
 import { createStoring, type Storing } from './storing.ts'
 import { createSubscription, type OwnSubscription } from './subscription.ts'
-import { workQueue, type WorkQueue } from './topology.ts'
+import { MAX_KEEP_MS, workQueue, type WorkQueue } from './topology.ts'
 
 /** Servers before 4.3 take a delivery back after half an hour; see docs/rabbitmq.md. */
 const ACK_TIMEOUT_MS = 1_800_000
@@ -169,6 +169,7 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
   const { namespace, log } = context
   const subscriptions = new Set<OwnSubscription>()
   let open: Open | undefined
+  let isReconnect = false
   const guard = (what: string, run: () => void): void => {
     try {
       run()
@@ -183,7 +184,9 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
     async onSession(session) {
       const publisher = createPublisher(session, { maxMessageBytes: options.maxMessageBytes, log })
       const storing = createStoring(session, publisher, context)
-      open = { session, publisher, storing, replying: createReplying(session, publisher, { log }) }
+      const replying = createReplying({ session, publisher, broadcasts, context, isReconnect })
+      isReconnect = true
+      open = { session, publisher, storing, replying }
       await throughSeam(url, () => declareNamespace(session, namespace, log))
       await standings.establishAll()
     },

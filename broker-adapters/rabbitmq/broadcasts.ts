@@ -1,4 +1,4 @@
-import type { Channel } from 'amqplib'
+import type { Channel, ConsumeMessage, Options } from 'amqplib'
 import type { AdapterContext } from '../adapter.ts'
 import type { Standing, StandingSet } from '../standing.ts'
 import { openChannel } from './channels.ts'
@@ -9,8 +9,16 @@ import { controlExchange } from './topology.ts'
 
 /** What everybody who listens now hears. */
 export interface Broadcasts {
-  send(topic: string, body: Uint8Array): void
+  send(topic: string, body: Uint8Array, properties?: Options.Publish): void
+  /** Resolves when it hears; gives what ends it. */
   listen(topic: string, listener: (body: Uint8Array) => void): Promise<() => void>
+  listenFor(topic: string, listener: TopicListener): Promise<() => void>
+}
+
+export interface TopicListener {
+  readonly onMessage: (raw: ConsumeMessage) => void
+  /** It hears, for the first time or again: what was said before is missed. */
+  readonly onBound?: (() => Promise<void>) | undefined
 }
 
 interface BroadcastParts {
@@ -26,17 +34,10 @@ interface Ear {
   readonly queue: string
 }
 
-interface Topic {
-  readonly listeners: Set<(body: Uint8Array) => void>
-  readonly standing: Standing
-  /** It is in place for the first time. */
-  readonly ready: Promise<void>
-}
-
 /** One queue a process, which ends with its connection; a binding a topic. */
 export function createBroadcasts({ context, session, standings, restore, guard }: BroadcastParts): Broadcasts {
   const exchange = controlExchange(context.namespace)
-  const topics = new Map<string, Topic>()
+  const topics = new Map<string, Map<TopicListener, Standing>>()
   let ear: { readonly session: Session; readonly opened: Promise<Ear> } | undefined
   let mouth: { readonly session: Session; readonly channel: Promise<Channel | undefined> } | undefined
 
@@ -47,15 +48,16 @@ export function createBroadcasts({ context, session, standings, restore, guard }
       queue,
       (raw) => {
         if (raw === null) return void channel.close().catch(() => {})
-        const { listeners } = topics.get(raw.fields.routingKey) ?? { listeners: [] }
-        for (const listener of [...listeners]) guard('onBroadcast', () => listener(raw.content))
+        const listeners = topics.get(raw.fields.routingKey)?.keys() ?? []
+        for (const { onMessage } of [...listeners]) guard('onBroadcast', () => onMessage(raw))
       },
       { noAck: true },
     )
     channel.on('close', () => {
       if (ear?.session === now) ear = undefined
       if (!now.isOpen) return
-      for (const [topic, { standing }] of topics) restore(`the topic ${topic}`, standing, 'its channel was closed')
+      for (const [topic, listeners] of topics)
+        for (const standing of listeners.values()) restore(`the topic ${topic}`, standing, 'its channel was closed')
     })
     return { channel, queue }
   }
@@ -77,37 +79,56 @@ export function createBroadcasts({ context, session, standings, restore, guard }
     }
   }
 
-  async function say(topic: string, body: Uint8Array): Promise<void> {
+  async function say(topic: string, body: Uint8Array, properties?: Options.Publish): Promise<void> {
     try {
       const now = session()
       if (mouth?.session !== now) mouth = { session: now, channel: openMouth(now) }
       const channel = await mouth.channel
-      channel?.publish(exchange, topic, toBuffer(body))
+      channel?.publish(exchange, topic, toBuffer(body), properties)
     } catch {
       // Best effort: nobody hears it while the server is away.
     }
   }
 
-  return {
-    send: (topic, body) => void say(topic, body),
-    async listen(topic, listener) {
-      const heard = (body: Uint8Array): void => listener(body) // one function may listen twice
-      const known = topics.get(topic) ?? openTopic(topic)
-      known.listeners.add(heard)
-      await known.ready
-      return () => void known.listeners.delete(heard)
-    },
-  }
-
-  function openTopic(name: string): Topic {
+  async function listenFor(topic: string, listener: TopicListener): Promise<() => void> {
+    const listeners = topics.get(topic) ?? new Map<TopicListener, Standing>()
     const standing: Standing = {
       async establish() {
         const { channel, queue } = await earOf(session())
-        await channel.bindQueue(queue, exchange, name)
+        await channel.bindQueue(queue, exchange, topic)
+        await listener.onBound?.()
       },
     }
-    const topic = { listeners: new Set<(body: Uint8Array) => void>(), standing, ready: standings.add(standing) }
-    topics.set(name, topic)
-    return topic
+    const leave = (): void => {
+      standings.remove(standing)
+      if (!listeners.delete(listener) || listeners.size > 0) return
+      if (topics.get(topic) === listeners) topics.delete(topic)
+      void unbind(topic)
+    }
+    topics.set(topic, listeners)
+    listeners.set(listener, standing)
+    try {
+      await standings.add(standing)
+    } catch (error) {
+      leave()
+      throw error
+    }
+    return leave
+  }
+
+  /** Sent behind each earlier binding and before each later one. */
+  async function unbind(topic: string): Promise<void> {
+    try {
+      const { channel, queue } = await earOf(session())
+      if (!topics.has(topic)) await channel.unbindQueue(queue, exchange, topic)
+    } catch {
+      // It is away, and the binding with it.
+    }
+  }
+
+  return {
+    send: (topic, body, properties) => void say(topic, body, properties),
+    listen: (topic, listener) => listenFor(topic, { onMessage: ({ content }) => listener(content) }),
+    listenFor,
   }
 }

@@ -14,7 +14,7 @@ else
       provesFirstDelivery: true,
       knowsGone: true,
       dedupeMs: 0,
-      maxKeepMs: 4_294_967_295,
+      maxKeepMs: 4_294_907_295,
       ackTimeoutMs: 1_800_000,
       recoveryMs: 0,
       maxMessageBytes: 16 * 1024 * 1024,
