@@ -203,11 +203,11 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
   const session = (): Session => openNow().session
   const standings = createStandingSet(() => open !== undefined)
   const restore = createRestore(session, log)
-  const parts = { context, session, standings, restore, guard }
+  const parts = { context, session, standings, restore, guard, url }
   const broadcasts = createBroadcasts(parts)
   const pauses = createPauses(broadcasts)
   const held = createHeldCounts(broadcasts, context.processId)
-  const mailboxes = createMailboxes({ ...parts, broadcasts, open: openNow, url })
+  const mailboxes = createMailboxes({ ...parts, broadcasts, open: openNow })
   return { context, link, standings, restore, broadcasts, pauses, held, mailboxes, subscriptions, open: openNow, guard }
 }
 

@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage, Options } from 'amqplib'
 import type { AdapterContext } from '../adapter.ts'
 import type { Standing, StandingSet } from '../standing.ts'
-import { openChannel } from './channels.ts'
+import { openChannel, throughSeam } from './channels.ts'
 import type { Session } from './dial.ts'
 import { toBuffer } from './properties.ts'
 import type { Restore } from './restoring.ts'
@@ -27,6 +27,7 @@ interface BroadcastParts {
   readonly standings: StandingSet
   readonly restore: Restore
   readonly guard: (what: string, run: () => void) => void
+  readonly url: string
 }
 
 interface Ear {
@@ -35,7 +36,7 @@ interface Ear {
 }
 
 /** One queue a process, which ends with its connection; a binding a topic. */
-export function createBroadcasts({ context, session, standings, restore, guard }: BroadcastParts): Broadcasts {
+export function createBroadcasts({ context, session, standings, restore, guard, url }: BroadcastParts): Broadcasts {
   const exchange = controlExchange(context.namespace)
   const topics = new Map<string, Map<TopicListener, Standing>>()
   let ear: { readonly session: Session; readonly opened: Promise<Ear> } | undefined
@@ -64,8 +65,12 @@ export function createBroadcasts({ context, session, standings, restore, guard }
 
   /** One for all topics, however many ask at once. */
   function earOf(now: Session): Promise<Ear> {
-    if (ear?.session !== now) ear = { session: now, opened: openEar(now) }
-    return ear.opened
+    if (ear?.session === now) return ear.opened
+    const opened = openEar(now)
+    const mine = { session: now, opened }
+    ear = mine
+    opened.catch(() => ear === mine && (ear = undefined)) // whoever asked gets it
+    return opened
   }
 
   async function openMouth(now: Session): Promise<Channel | undefined> {
@@ -94,8 +99,10 @@ export function createBroadcasts({ context, session, standings, restore, guard }
     const listeners = topics.get(topic) ?? new Map<TopicListener, Standing>()
     const standing: Standing = {
       async establish() {
-        const { channel, queue } = await earOf(session())
-        await channel.bindQueue(queue, exchange, topic)
+        await throughSeam(url, async () => {
+          const { channel, queue } = await earOf(session())
+          await channel.bindQueue(queue, exchange, topic)
+        })
         await listener.onBound?.()
       },
     }
