@@ -50,7 +50,7 @@ export function createBroadcasts({ context, session, standings, restore, guard, 
       (raw) => {
         if (raw === null) return void channel.close().catch(() => {})
         const listeners = topics.get(raw.fields.routingKey)?.keys() ?? []
-        for (const { onMessage } of [...listeners]) guard('onBroadcast', () => onMessage(raw))
+        for (const { onMessage } of listeners) guard('onBroadcast', () => onMessage(raw))
       },
       { noAck: true },
     )

@@ -11,7 +11,10 @@ export interface LetterReading {
   /** The next of them, as many as about `WINDOW_BYTES` hold; nobody else has them until they are acked or it is closed. */
   next(): Promise<{ readonly raws: readonly ConsumeMessage[]; readonly isLast: boolean }>
   ack(raw: ConsumeMessage): void
-  /** Everything that is not acked lies in its place again when it resolves. Never rejects. */
+  /**
+   * Everything that is not acked lies in its place again when it resolves; if the connection ended, it lies there in an order
+   * of the server's. Never rejects.
+   */
   close(): Promise<void>
 }
 
@@ -24,6 +27,7 @@ const SILENCE_MS = 1_000
 /** For a reader that has ended to be forgotten by the queue. */
 const FREE_WITHIN_MS = 10_000
 const LOOK_EVERY_MS = 5
+const NOTHING = Buffer.alloc(0)
 
 /**
  * A quorum queue has no exclusive consumers, so whoever reads consumes a queue beside it, which exists only meanwhile, as the
@@ -80,6 +84,9 @@ function createReading(parts: {
 }): LetterReading {
   const { session, dead, turn, channel, total } = parts
   const arrivals = createArrivals(channel)
+  const consumers: string[] = []
+  /** What is to go back, by its delivery tag, without its body. */
+  const held = new Map<number, ConsumeMessage>()
   let asked = 0
   let taken = 0
   let largest = 1
@@ -90,8 +97,18 @@ function createReading(parts: {
     const count = Math.max(1, Math.min(batch, total - asked, Math.floor(freeBytes / largest)))
     batch = Math.min(batch * 2, LARGEST_BATCH)
     await channel.prefetch(count)
-    await channel.consume(dead, arrivals.add)
+    const { consumerTag } = await channel.consume(dead, (raw) => {
+      if (raw !== null) held.set(raw.fields.deliveryTag, { ...raw, content: NOTHING })
+      arrivals.add(raw)
+    })
+    consumers.push(consumerTag)
     asked += count
+  }
+
+  /** One by one, oldest first: at the end of the channel the queue takes back consumer by consumer. */
+  async function giveBack(): Promise<void> {
+    await Promise.all(consumers.map((tag) => channel.cancel(tag)))
+    for (const raw of held.values()) channel.nack(raw, false, true)
   }
 
   async function arrival(): Promise<ConsumeMessage | undefined> {
@@ -117,8 +134,12 @@ function createReading(parts: {
       }
       return { raws, isLast: taken >= total }
     },
-    ack: (raw) => channel.ack(raw),
+    ack(raw) {
+      held.delete(raw.fields.deliveryTag)
+      channel.ack(raw)
+    },
     async close() {
+      await giveBack().catch(() => {}) // the channel is gone: everything goes back by that
       await closeChannel(channel)
       await countWhenFree(session, dead).catch(() => {}) // whoever reads next waits for it too
       await closeChannel(turn)
@@ -128,7 +149,7 @@ function createReading(parts: {
 
 /** Deliveries of a channel, one after the other. */
 function createArrivals(channel: Channel): {
-  add(raw: ConsumeMessage | null): void
+  readonly add: (raw: ConsumeMessage | null) => void
   /** Undefined: none came for so long. Rejects when none can come any more. */
   next(withinMs: number): Promise<ConsumeMessage | undefined>
 } {

@@ -58,11 +58,12 @@ export function createReplying({ session, publisher, broadcasts, context, isReco
   }
 
   return {
-    reply(address, replies) {
+    async reply(address, replies) {
+      if (address === '' || Buffer.byteLength(address) > MAX_NAME_BYTES) return replies.map(() => 'gone')
       const place = parseMailboxAddress(context.namespace, address)
-      if (place !== undefined) return Promise.all(replies.map((reply) => toMailbox(place, reply)))
-      const isNoName = address === '' || Buffer.byteLength(address) > MAX_NAME_BYTES
-      return Promise.all(replies.map((reply) => (isNoName ? 'gone' : toInbox(address, reply))))
+      const send = (reply: Reply): Promise<ReplyOutcome> =>
+        place === undefined ? toInbox(address, reply) : toMailbox(place, reply)
+      return Promise.all(replies.map(send))
     },
   }
 }
