@@ -157,7 +157,9 @@ claim('who waits too long or no longer has its own end; the call goes on', async
   await t.serve(shop, { ...none, charge: async ({ key }) => (await go.opened, key) })
   const call = shopOf(t.client()).charge.start({ key: 'a' }, KEEP)
   await call.stored()
-  const { charge } = shopOf(t.client())
+  const client = t.client()
+  await client.ready() // a first connection may take longer than the call waits
+  const { charge } = shopOf(client)
   expect(await errorOf(charge.attach(call.id, { timeoutMs: 100 }))).toMatchObject({
     code: 'TIMEOUT',
     executed: 'unknown',
