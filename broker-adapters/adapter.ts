@@ -196,7 +196,10 @@ export interface BrokerAdapter {
   broadcast(topic: string, body: Uint8Array): void
   onBroadcast(topic: string, listener: (body: Uint8Array) => void): Promise<() => void>
   stats(queue: QueueRef): Promise<QueueStats>
-  /** How many were removed; what is handed out stays. */
+  /**
+   * How many were removed; what is handed out stays. Where `stats` cannot tell what is delayed and nothing can be removed, a
+   * message with a key that waits for its retry may lie with its consumer, where 'delayed' does not find it.
+   */
   purge(queue: QueueRef, what: 'ready' | 'delayed' | 'dead'): Promise<number>
   /** Paused, nothing is handed out to anybody, also to those who consume later, until it is resumed. Kept by the broker. */
   setPaused(queue: QueueRef, isPaused: boolean): Promise<void>

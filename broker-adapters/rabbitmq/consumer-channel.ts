@@ -21,6 +21,10 @@ export interface ConsumerChannel {
    * Resolves when nothing arrives any more, at the latest with the session. The channel stays until everything is settled.
    */
   cancel(): Promise<void>
+  /** Consumes a second queue on this channel, without a limit. Rejects as the server refuses, which closes the channel. */
+  also(queue: string, onMessage: (raw: ConsumeMessage) => void): Promise<void>
+  /** Ends it at once: whatever is unsettled goes back in the order in which it came. */
+  close(): Promise<void>
   /** The session is gone. */
   end(): void
 }
@@ -78,14 +82,14 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
     const ordered = returns.splice(0).toSorted((one, other) => one.fields.deliveryTag - other.fields.deliveryTag)
     for (const raw of ordered) settle(() => channel.nack(raw, false, true))
   }
-  function onDelivery(raw: ConsumeMessage | null): void {
+  function onDelivery(raw: ConsumeMessage | null, handle: (raw: ConsumeMessage) => void): void {
     if (raw === null) {
       why = 'the server cancelled the consumer: the queue was deleted, or its node is away'
       finish(false)
       return closeChannel()
     }
     unsettled++
-    onMessage(raw)
+    handle(raw)
   }
 
   let consumerTag = ''
@@ -111,13 +115,22 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
       isCancelled = true
       endIfDone()
     },
+    async also(other, handle) {
+      await channel.prefetch(0)
+      await channel.consume(other, (raw) => onDelivery(raw, handle))
+    },
+    async close() {
+      if (isOver) return
+      finish(true)
+      await channel.close().catch(() => {}) // it is closed already
+    },
     end: () => finish(false),
   }
   channel.on('error', (error) => (why = shortOf(error)))
   channel.on('handler-error', (error) => (why = shortOf(error)))
   channel.on('close', () => finish(false))
   await channel.prefetch(prefetch)
-  consumerTag = (await channel.consume(queue, onDelivery)).consumerTag
+  consumerTag = (await channel.consume(queue, (raw) => onDelivery(raw, onMessage))).consumerTag
   return consumer
 }
 

@@ -6,6 +6,8 @@ type RetryOptions = Parameters<Delivery['retry']>[0]
 
 /** Where deliveries come from: a lane, or a partition of keys. It settles them at the server. */
 export interface Origin {
+  /** Waited for between leaving the line and going to the core. False: it is lost meanwhile. */
+  prepare?: ((held: Held) => Promise<boolean> | undefined) | undefined
   /** Exactly one of these is called, for a delivery that is held and not lost. */
   ack(held: Held): void
   release(held: Held): void

@@ -16,6 +16,8 @@ export interface Storing {
   /** The rest of a delay: due at that time, epoch ms. */
   delay(lane: string, message: Message, dueAt: number): Promise<PublishOutcome>
   bury(queue: WorkQueue, message: Message, why: DeadLetterReason): Promise<PublishOutcome>
+  /** Of an owner of a partition, for itself and the next one: in the queue of that name. */
+  note(queueName: string, id: string, body: Uint8Array): Promise<PublishOutcome>
 }
 
 export function createStoring(
@@ -64,6 +66,13 @@ export function createStoring(
         message.body,
         requestProperties(message, letterHeaders(message.headers, why, now())),
       ),
+    note: (queueName, id, body) =>
+      publisher.publish({ key: queueName }, body, {
+        messageId: id,
+        contentType: 'application/json',
+        persistent: true,
+        mandatory: true,
+      }),
   }
 }
 

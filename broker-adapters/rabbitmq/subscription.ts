@@ -56,8 +56,7 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   function makeSources(): readonly Source[] {
     const lanes = lanesOf(queue)
     const make = (how: (of: SourceOptions) => Source, name: string, rank: number): Source => {
-      const line: Held[] = []
-      waiting[rank] = line
+      const line = (waiting[rank] ??= [])
       return how({
         queue,
         name,
@@ -77,7 +76,8 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     }
     return [
       ...lanes.map((name, rank) => make(createLane, name, rank)),
-      ...queue.partitions.map((name, index) => make(partition, name, lanes.length + index)),
+      // In one line with what has no key: none of them may starve another.
+      ...queue.partitions.map((name) => make(partition, name, lanes.length - 1)),
     ]
   }
 
@@ -93,7 +93,9 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
       if (held === undefined) return
       held.isHandedOver = true
       handed.add(held)
-      onDelivery(held)
+      const prepared = held.origin.prepare?.(held)
+      if (prepared === undefined) onDelivery(held)
+      else void prepared.then((isThere) => isThere && onDelivery(held))
     }
   }
 

@@ -74,8 +74,13 @@ export function workShapes(namespace: string, queue: WorkQueue): readonly QueueS
   return [
     ...lanesOf(queue).map((lane) => durable(lane, work)),
     ...queue.partitions.map((partition) => durable(partition, { ...work, 'x-single-active-consumer': true })),
+    // Of a former owner the next one gets nothing before everything: it takes when the server knows that the other is gone.
     ...queue.partitions.map((partition) =>
-      durable(stateOf(partition), { ...QUORUM, 'x-delivery-limit': DEAD_DELIVERY_LIMIT }),
+      durable(stateOf(partition), {
+        ...QUORUM,
+        'x-delivery-limit': DEAD_DELIVERY_LIMIT,
+        'x-single-active-consumer': true,
+      }),
     ),
   ]
 }

@@ -4,7 +4,7 @@ import { HEADER } from '../../../protocol/headers.ts'
 import type { Message } from '../../../protocol/message.ts'
 import { eventuallyPasses } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
-import { queueRef, requestOf } from '../case-context.ts'
+import { queueRef, requestOf, type CaseContext } from '../case-context.ts'
 import { collectDeliveries, publishAll } from './collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('seam keys')
@@ -21,13 +21,19 @@ claim('one message of a key is out at a time, in the order of publishing; other 
   await publishAll(adapter, queue, [a1, a2, a3, b1, none])
   const got = await collectDeliveries(adapter, queue, { prefetch: 10 })
   await got.came(3)
-  expect(got.ids).toEqual([a1.id, b1.id, none.id])
-  expect(await adapter.stats(queue)).toMatchObject({ ready: 2, active: 3 })
-  got.deliveries[0]?.ack()
+  // Between keys, and beside what has none, there is no order.
+  expect([...got.ids].toSorted()).toEqual([a1.id, b1.id, none.id].toSorted())
+  const stats = await adapter.stats(queue)
+  // A broker that cannot tell what is out counts only what it has not handed to anybody's adapter.
+  if (stats.active === undefined) expect(stats.ready).toBeLessThanOrEqual(2)
+  else expect(stats).toMatchObject({ ready: 2, active: 3 })
+  const deliveryOf = (message: Message): Delivery | undefined =>
+    got.deliveries.find((delivery) => delivery.message.id === message.id)
+  deliveryOf(a1)?.ack()
   await got.came(4)
-  got.deliveries[3]?.ack()
+  deliveryOf(a2)?.ack()
   await got.came(5)
-  expect(got.ids).toEqual([a1.id, b1.id, none.id, a2.id, a3.id])
+  expect(got.ids.slice(3)).toEqual([a2.id, a3.id])
 })
 
 claim('a key is one at a time among all consumers', async (t) => {
@@ -61,7 +67,7 @@ claim('what is given back, and what waits for its retry, is passed by nothing of
   await got.came(1)
   got.deliveries[0]?.release()
   await got.came(2)
-  await got.deliveries[1]?.retry({ delayMs: 300, headers: { [HEADER.attempt]: '2' } })
+  await got.deliveries[1]?.retry({ delayMs: 1_000, headers: { [HEADER.attempt]: '2' } })
   await publishAll(adapter, queue, [other])
   await got.came(3)
   got.deliveries[2]?.ack()
@@ -81,7 +87,8 @@ claim(
     await publishAll(one, queue, [ofKey('a'), requestOf()])
     const mine = await collectDeliveries(one, queue, { prefetch: 5 })
     await mine.came(2)
-    const [keyed, plain] = mine.deliveries
+    const keyed = mine.deliveries.find(({ message }) => message.headers[HEADER.key] !== undefined)
+    const plain = mine.deliveries.find((delivery) => delivery !== keyed)
     expect(plain?.fence).toBeUndefined()
     expect(keyed?.fence).toEqual(expect.any(Number))
     const theirs = await collectDeliveries(other, queue, { prefetch: 5 })
@@ -92,9 +99,11 @@ claim(
   },
 )
 
-claim('removing or purging what waits for a retry frees its key', async (t) => {
+claim('removing or purging what waits for a retry frees its key, where the broker can find it', async (t) => {
   const adapter = await t.adapter()
   await adapter.declare(queue)
+  const { delayed } = await adapter.stats(queue)
+  if (adapter.remove === undefined && delayed === undefined) return purgesNothingHeld(t)
   const [first, second, third, fourth] = [ofKey('a'), ofKey('a'), ofKey('a'), ofKey('a')]
   await publishAll(adapter, queue, [first, second, third, fourth])
   const got = await collectDeliveries(adapter, queue, { prefetch: 5 })
@@ -116,6 +125,21 @@ claim('removing or purging what waits for a retry frees its key', async (t) => {
   expect(got.ids).toEqual([first.id, second.id, third.id])
 })
 
+/** What waits for its retry lies with its worker: purging must neither lose it nor let anything of its key pass. */
+async function purgesNothingHeld(t: CaseContext): Promise<void> {
+  const adapter = await t.adapter()
+  const [first, second] = [ofKey('a'), ofKey('a')]
+  await publishAll(adapter, queue, [first, second])
+  const got = await collectDeliveries(adapter, queue, { prefetch: 5 })
+  await got.came(1)
+  await got.deliveries[0]?.retry({ delayMs: 300, headers: {} })
+  expect(await adapter.purge(queue, 'delayed')).toBe(0)
+  await got.came(2)
+  got.deliveries[1]?.ack()
+  await got.came(3)
+  expect(got.ids).toEqual([first.id, first.id, second.id])
+}
+
 claim('where the queue is not keyed, a key means nothing', async (t) => {
   const adapter = await t.adapter()
   const plain = queueRef()
@@ -132,8 +156,10 @@ claim('the order of a key goes before priority', async (t) => {
   const adapter = await t.adapter()
   const both = queueRef({ features: { keyed: true, priority: true, frames: false } })
   await adapter.declare(both)
-  const high = (key: string): Message => requestOf({ headers: { [HEADER.key]: key, [HEADER.priority]: 'high' } })
-  const [a1, a2, b1, b2] = [ofKey('a'), high('a'), ofKey('b'), high('c')]
+  const high = (more: Readonly<Record<string, string>> = {}): Message =>
+    requestOf({ headers: { [HEADER.priority]: 'high', ...more } })
+  // The contract lets a method have a key or a priority; a stranger's message may have both.
+  const [a1, a2, b1, b2] = [ofKey('a'), high({ [HEADER.key]: 'a' }), ofKey('b'), high()]
   await publishAll(adapter, both, [a1, a2, b1, b2])
   const got = await collectDeliveries(adapter, both, { prefetch: 1 })
   for (let count = 1; count <= 4; count++) {
