@@ -211,6 +211,9 @@ claim('a key has one unconfirmed publish; what is cancelled or ends frees it', a
   wire.faults.plans.publish = ({ headers }) =>
     headers['rt-key'] === 'a' ? { outcome: 'stored', after: go.opened } : undefined
   const stub = t.client({ wire }).service(bank)
+  const before = stub.post.start({ account: 'c', n: 0 }, { key: 'c' })
+  await before.stored() // queue and inbox are there
+  before.cancel()
   const published = (): string[] => wire.faults.events.of('publish').map(({ id }) => id)
   const calls = numbers(3).map((n) =>
     stub.post.start({ account: 'a', n }, { key: 'a', timeoutMs: n === 1 ? 300 : 10_000 }),
