@@ -219,6 +219,7 @@ claim('a key has one unconfirmed publish; what is cancelled or ends frees it', a
     stub.post.start({ account: 'a', n }, { key: 'a', timeoutMs: n === 1 ? 300 : 10_000 }),
   )
   const ids = calls.map(({ id }) => id)
+  await eventually(() => published().includes(ids[0] ?? ''))
   await stub.note.send({ account: 'b', n: 0 }, { key: 'b' })
   expect(published().filter((id) => ids.includes(id))).toEqual(ids.slice(0, 1))
   calls[0]?.cancel()
