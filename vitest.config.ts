@@ -8,6 +8,7 @@ const WITH_PROCESSES = [
   'test/conformance/**/*.test.ts',
   'test/chaos/**/*.test.ts',
   'test/sweep/**/*.test.ts',
+  'test/rabbitmq/**/*.test.ts',
   'test/unit/embedded/disk-full.test.ts',
   'test/unit/embedded/namespaces.test.ts',
   'test/unit/embedded/takeover.test.ts',

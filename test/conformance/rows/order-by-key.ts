@@ -4,6 +4,7 @@ import { method, type } from '../../../contract/method.ts'
 import { RetryAfter } from '../../../worker/errors.ts'
 import { HOLD_MS } from '../../../worker/retry-policy.ts'
 import { createGate, eventually } from '../../support/eventually.ts'
+import type { FaultyTarget } from '../../support/faulty-adapter.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
 import { aborted, errorOf, probe, unused } from '../probe.ts'
@@ -176,6 +177,40 @@ claim('what is handed over again because its ack was lost keeps the order of its
   await isEmpty(await t.adapter(), queue)
   expect(watch.of('a')).toEqual(numbers(10).map(String))
 })
+
+claim(
+  'a message that ends its workers ends after some crashes alone; its key and the others go on unpunished',
+  async (t) => {
+    let wire: FaultyTarget | undefined
+    const watch = createWatch()
+    const spawn = async (): Promise<void> => {
+      wire = t.wire()
+      const post = async (input: Posting, { signal }: { readonly signal: AbortSignal }): Promise<string> => {
+        await watch.run(input, async () => {
+          if (input.account !== 'poison' || input.n !== 0) return
+          wire?.faults.disconnect()
+          void spawn()
+          throw await aborted(signal)
+        })
+        return `${input.account} ${input.n}`
+      }
+      await t.serve(bank, { post, note: unused, free: unused as () => string }, { wire, concurrency: 10 })
+    }
+    await spawn()
+    const stub = t.client().service(bank)
+    const poison = errorOf(stub.post({ account: 'poison', n: 0 }, { key: 'poison' }))
+    const accounts = ['poison', ...numbers(9).map((n) => `k${n}`)]
+    const others = accounts.flatMap((account) =>
+      numbers(3).map((n) => stub.post({ account, n: n + 1 }, { key: account })),
+    )
+    expect(await poison).toMatchObject({ code: 'CRASHED', executed: 'unknown' })
+    expect(await Promise.all(others)).toHaveLength(30)
+    // Twice beside others; then alone, more than three times.
+    expect(watch.of('poison')).toEqual(['0', '0', '0', '0', '0', '0', '1', '2', '3'])
+    expect(watch.mostOfAKey).toBe(1)
+    await isEmpty(await t.adapter(), queue)
+  },
+)
 
 claim(
   'publishes whose confirmation is lost go out again in their order; other keys do not wait for them',
