@@ -32,6 +32,9 @@ export function createPartition(options: SourceOptions): Source {
   }
 
   return {
+    get size() {
+      return current?.tenure.size ?? 0
+    },
     async open({ session, storing }) {
       isLeaving = false
       if (current !== undefined) return current.tenure.resume()
