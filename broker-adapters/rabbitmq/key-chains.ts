@@ -34,7 +34,7 @@ export function createKeyChains<T>(): KeyChains<T> {
       return at === 0 ? chain[0] : undefined
     },
     *heads() {
-      for (const [head] of [...chains.values()]) if (head !== undefined) yield head
+      for (const [head] of chains.values()) if (head !== undefined) yield head
     },
   }
 }

@@ -62,15 +62,15 @@ export async function takeOver({ consumer, storing, name }: Place): Promise<Part
   let sequence = 0
   return {
     owner,
-    claim: ledger.claim,
-    dropUnclaimed: ledger.dropUnclaimed,
+    claim: (key, id) => ledger.claim(key, id),
+    dropUnclaimed: () => ledger.dropUnclaimed(),
     async replace(older, changes) {
       const entry: RetryEntry = { ...changes, kind: 'entry', owner, sequence: ++sequence }
       if (!(await store(entry))) return undefined
       if (older !== undefined) ledger.drop(older)
       return entry
     },
-    drop: ledger.drop,
+    drop: (entry) => ledger.drop(entry),
   }
 }
 

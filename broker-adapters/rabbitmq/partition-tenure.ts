@@ -1,13 +1,12 @@
-import type { Message } from '../../protocol/message.ts'
-import { HEADER } from '../../protocol/headers.ts'
 import { storeAtLast, type ConsumerChannel } from './consumer-channel.ts'
 import { nextBucketMs, remainingMs, withoutDue } from './delays.ts'
-import { Held, type HeldFacts, type Origin } from './held.ts'
+import { Held, type Origin } from './held.ts'
+import { factsOf, keep, type Kept } from './kept.ts'
 import { createKeyChains } from './key-chains.ts'
 import type { SourceOptions } from './lane.ts'
 import type { RetryEntry } from './partition-notes.ts'
 import { takeOver, type PartitionState } from './partition-state.ts'
-import { handBacksOf, readRequest, type RawMessage } from './properties.ts'
+import type { RawMessage } from './properties.ts'
 import type { Storing } from './storing.ts'
 
 /** One time of owning a partition, from the subscribing of a channel to its end. */
@@ -31,19 +30,6 @@ interface TenureOptions extends SourceOptions {
   readonly onIdle: () => void
 }
 
-/** A message that lies here unacked, in its place in the partition, until it is settled for good. */
-interface Kept {
-  readonly raw: RawMessage
-  readonly message: Message
-  readonly key: string
-  /** Of the retries until now. */
-  entry: RetryEntry | undefined
-  /** How often the core gave it back since it came. */
-  releases: number
-  /** It is offered to the core, or with it. */
-  held: Held | undefined
-}
-
 /** Room for the hand-overs of one owner: https://developer.mozilla.org/docs/Web/JavaScript/Reference/Global_Objects/Number/MAX_SAFE_INTEGER leaves 2^21 owners. */
 const FENCES_OF_AN_OWNER = 2 ** 32
 const LONGEST_TIMER_MS = 2 ** 31 - 1
@@ -59,6 +45,8 @@ export function createTenure(options: TenureOptions): Tenure {
   let state: PartitionState | undefined
   let isOffering = true
   let hops = 0
+  /** Delayed, and due so soon that they wait here. */
+  let apart = 0
   let handOvers = 0
 
   async function begin(): Promise<void> {
@@ -67,31 +55,28 @@ export function createTenure(options: TenureOptions): Tenure {
     // What a former owner held comes at once, before anything else; twice, as the first answer may overtake deliveries.
     for (let times = 0; times < 2; times++) await consumer.channel.checkQueue(name).catch(() => {})
     if (consumer.isOver) return
-    const claimed = (early ?? []).map((raw) => ({ raw, entry: claim(taken, raw) }))
+    const all = (early ?? []).map((raw) => keep(raw))
+    for (const kept of all) kept.entry = taken.claim(kept.key, kept.message.id)
     taken.dropUnclaimed()
     early = undefined
     state = taken
     // One that is tried again had its turn; what waited for its time beside it did not.
-    for (const { raw, entry } of claimed) if (entry !== undefined) join(keep(raw, entry))
-    for (const { raw, entry } of claimed) if (entry === undefined) arrive(keep(raw, entry))
-  }
-
-  function claim(from: PartitionState, raw: RawMessage): RetryEntry | undefined {
-    const { id, headers } = readRequest(raw)
-    return from.claim(keyOf(headers), id)
-  }
-
-  function keep(raw: RawMessage, entry: RetryEntry | undefined): Kept {
-    const message = readRequest(raw)
-    return { raw, message, key: keyOf(message.headers), entry, releases: 0, held: undefined }
+    for (const kept of all) if (kept.entry !== undefined) join(kept)
+    for (const kept of all) if (kept.entry === undefined) arrive(kept)
   }
 
   /** What is delayed stands in the line of its key from its time on. */
   function arrive(kept: Kept): void {
     const waitMs = remainingMs(kept.message.headers, now())
     if (waitMs === 0) join(kept)
-    else if (nextBucketMs(waitMs) === undefined) after(waitMs, () => join(kept))
-    else void hop(kept, waitMs)
+    else if (nextBucketMs(waitMs) !== undefined) void hop(kept, waitMs)
+    else {
+      apart++
+      after(waitMs, () => {
+        apart--
+        join(kept)
+      })
+    }
   }
   async function hop({ raw, message }: Kept, delayMs: number): Promise<void> {
     hops++
@@ -119,7 +104,7 @@ export function createTenure(options: TenureOptions): Tenure {
     if (!isOffering || consumer.isOver || kept.held !== undefined || !chains.isHead(kept.key, kept)) return
     const waitMs = (kept.entry?.dueAt ?? 0) - now()
     if (waitMs > 0) return after(waitMs, () => offer(kept))
-    const held = new Held(factsOf(kept), origin, leave)
+    const held = new Held(factsOf(kept, nextFence()), origin, leave)
     kept.held = held
     out.set(held, kept)
     onArrival(held)
@@ -129,17 +114,8 @@ export function createTenure(options: TenureOptions): Tenure {
     setImmediate(() => offer(kept))
   }
 
-  function factsOf({ raw, message, entry, releases }: Kept): HeldFacts {
-    // What was tried again is a new message to the core. Which hand-overs it had since, the entry knows better than the server,
-    // which counts what only lay here, too.
-    const handBacks = entry === undefined ? handBacksOf(raw) + releases : entry.handOvers
-    return {
-      raw,
-      message: { ...message, headers: { ...withoutDue(message.headers), ...entry?.headers } },
-      redelivered: handBacks > 0 || (entry === undefined && raw.fields.redelivered),
-      handBacks,
-      fence: (state?.owner ?? 0) * FENCES_OF_AN_OWNER + ++handOvers,
-    }
+  function nextFence(): number {
+    return (state?.owner ?? 0) * FENCES_OF_AN_OWNER + ++handOvers
   }
 
   function leave(held: Held): void {
@@ -206,7 +182,7 @@ export function createTenure(options: TenureOptions): Tenure {
 
   return {
     take(raw) {
-      if (state !== undefined) return arrive(keep(raw, undefined))
+      if (state !== undefined) return arrive(keep(raw))
       if (early !== undefined) return void early.push(raw)
       early = [raw]
       void begin()
@@ -215,7 +191,7 @@ export function createTenure(options: TenureOptions): Tenure {
       return state !== undefined
     },
     get size() {
-      return chains.size
+      return chains.size + apart + hops + (early?.length ?? 0)
     },
     get isIdle() {
       return isIdle()
@@ -227,18 +203,14 @@ export function createTenure(options: TenureOptions): Tenure {
     },
     async pause() {
       isOffering = false
-      for (const held of [...out.keys()]) if (!held.isHandedOver) held.release()
+      for (const held of out.keys()) if (!held.isHandedOver) held.release()
       await Promise.all(preparing)
     },
     lose() {
       isOffering = false
       for (const timer of timers) clearTimeout(timer)
       timers.clear()
-      for (const held of [...out.keys()]) held.lose()
+      for (const held of out.keys()) held.lose()
     },
   }
-}
-
-function keyOf(headers: Message['headers']): string {
-  return headers[HEADER.key] ?? ''
 }

@@ -88,11 +88,11 @@ test('who pauses keeps its keys until it has settled what it has; then another o
   expect(other.hands).toEqual([])
   await one.tell(`ack ${b1.id}`)
   await other.at(1)
-  expect(other.hands.map(({ id, attempt }) => [id, attempt]).toSorted()).toEqual(
-    [
+  expect(new Map(other.hands.map(({ id, attempt }) => [id, attempt]))).toEqual(
+    new Map([
       [a2.id, '2'],
       [b2.id, undefined],
-    ].toSorted(),
+    ]),
   )
   expect(one.hands).toHaveLength(3)
 })
@@ -142,7 +142,7 @@ test('three consumers, of which one stops and one loses its connection: each key
   )
   await publishAll(third, KEYED, messages.slice(0, 200))
   await eventually(() => count > 50)
-  await Promise.all(subscriptions.map(({ subscription }, n) => (n === 0 ? subscription.stop() : undefined)))
+  await subscriptions[0]?.subscription.stop()
   await publishAll(third, KEYED, messages.slice(200))
   await eventually(() => count > 150)
   await other.stop()
