@@ -54,7 +54,9 @@ function readUrl(url: string, source = ''): Target {
 /** Several nodes of one cluster. */
 function readNodes(urls: readonly unknown[]): Target {
   if (urls.every((url): url is string => typeof url === 'string' && AMQP.test(url))) return readAmqp(urls)
-  throw new ConfigError('several nodes are given, but only those of RabbitMQ (amqp://, amqps://) are taken: give one URL')
+  throw new ConfigError(
+    'several nodes are given, but only those of RabbitMQ (amqp://, amqps://) are taken: give one URL',
+  )
 }
 
 const AMQP = /^amqps?:/i

@@ -54,7 +54,7 @@ export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBro
   const held = new Map<Held, { readonly consumer: ConsumerChannel; timer: NodeJS.Timeout | undefined }>()
 
   function loseAll(of?: ConsumerChannel): void {
-    for (const [one, { consumer }] of [...held]) if (of === undefined || of === consumer) one.lose()
+    for (const [one, { consumer }] of held) if (of === undefined || of === consumer) one.lose()
   }
 
   function take(raw: ConsumeMessage, consumer: ConsumerChannel, origin: Origin): void {
@@ -119,7 +119,7 @@ export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBro
       current = undefined
       if (closing === undefined) return
       await closing.cancel()
-      for (const [one, { consumer }] of [...held]) if (consumer === closing && !one.isHandedOver) one.release()
+      for (const [one, { consumer }] of held) if (consumer === closing && !one.isHandedOver) one.release()
     },
     lose() {
       current?.end()
