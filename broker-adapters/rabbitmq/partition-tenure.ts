@@ -53,7 +53,11 @@ export function createTenure(options: TenureOptions): Tenure {
     const taken = await takeOver({ consumer, storing, name })
     if (taken === undefined) return
     // What a former owner held comes at once, before anything else; twice, as the first answer may overtake deliveries.
-    for (let times = 0; times < 2; times++) await consumer.channel.checkQueue(name).catch(() => {})
+    try {
+      for (let times = 0; times < 2; times++) await consumer.channel.checkQueue(name)
+    } catch {
+      return // the channel is gone, which is told by itself
+    }
     if (consumer.isOver) return
     const all = (early ?? []).map((raw) => keep(raw))
     for (const kept of all) kept.entry = taken.claim(kept.key, kept.message.id)
