@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { BrokerError, messageOf } from '../../protocol/errors.ts'
 import type { QueueRef } from '../../protocol/message.ts'
 import { queueName } from '../../protocol/queue-names.ts'
-import type { AdapterContext, BrokerAdapter, Delivery, Subscription } from '../adapter.ts'
+import type { AdapterContext, BrokerAdapter } from '../adapter.ts'
 import { createStandingSet, type StandingSet } from '../standing.ts'
 import { createBroadcasts, type Broadcasts } from './broadcasts.ts'
 import { throughSeam } from './channels.ts'
@@ -15,14 +15,13 @@ import { lettersOf } from './letters.ts'
 import { createLink, type Link } from './link.ts'
 import { createMailboxes, type Mailboxes } from './mailboxes.ts'
 import type { ResolvedRabbitmqOptions } from './options.ts'
-import { createPartition } from './partition.ts'
 import { createPauses, type Pauses } from './pauses.ts'
 import { createPublisher } from './publisher.ts'
 import { createReplying, type Replying } from './replying.ts'
 import { createRestore, type Restore } from './restoring.ts'
 import { purgeDead, purgeDelayed, purgeReady, readStats } from './stats.ts'
 import { createStoring, type Storing } from './storing.ts'
-import { createSubscription, type OwnSubscription } from './subscription.ts'
+import { createConsuming, type Consuming } from './consuming.ts'
 import { MAX_KEEP_MS, workQueue, type WorkQueue } from './topology.ts'
 
 /** Servers before 4.3 take a delivery back after half an hour; see docs/rabbitmq.md. */
@@ -43,7 +42,7 @@ interface Running {
   readonly pauses: Pauses
   readonly held: HeldCounts
   readonly mailboxes: Mailboxes
-  readonly subscriptions: Set<OwnSubscription>
+  readonly consuming: Consuming
   /** Throws BROKER_UNAVAILABLE while there is no session, CLOSED after `stop`. */
   readonly open: () => Open
   readonly guard: (what: string, run: () => void) => void
@@ -119,7 +118,7 @@ export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerA
       return Promise.all(messages.map((message) => storing.store(queue, message)))
     },
     async consume(ref, { prefetch }, onDelivery) {
-      return consume(current(), url, { queue: queueOf(ref), prefetch, onDelivery })
+      return current().consuming.consume({ queue: queueOf(ref), prefetch, onDelivery })
     },
     async openInbox({ leaseMs, onRecreated }, onReply) {
       const { context, open, standings, restore, guard } = current()
@@ -167,7 +166,6 @@ export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerA
 
 function assemble(options: ResolvedRabbitmqOptions, url: string, context: AdapterContext): Running {
   const { namespace, log } = context
-  const subscriptions = new Set<OwnSubscription>()
   let open: Open | undefined
   let isReconnect = false
   const guard = (what: string, run: () => void): void => {
@@ -192,7 +190,7 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
     },
     onEnded() {
       open = undefined
-      for (const subscription of subscriptions) subscription.lose()
+      consuming.loseAll()
     },
   })
   const openNow = (): Open => {
@@ -208,7 +206,8 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
   const pauses = createPauses(broadcasts)
   const held = createHeldCounts(broadcasts, context.processId)
   const mailboxes = createMailboxes({ ...parts, broadcasts, open: openNow })
-  return { context, link, standings, restore, broadcasts, pauses, held, mailboxes, subscriptions, open: openNow, guard }
+  const consuming = createConsuming({ ...parts, open: openNow, broadcasts, pauses, held })
+  return { context, link, standings, restore, broadcasts, pauses, held, mailboxes, consuming, open: openNow, guard }
 }
 
 /** What was settled reaches the server, the connections end, waiting promises end. */
@@ -216,48 +215,4 @@ async function stop(running: Running | undefined): Promise<void> {
   if (running === undefined) return
   running.standings.stop()
   await running.link.stop()
-}
-
-async function consume(
-  { context, open, standings, subscriptions, pauses, held, restore, guard }: Running,
-  url: string,
-  wanted: { readonly queue: WorkQueue; readonly prefetch: number; readonly onDelivery: (delivery: Delivery) => void },
-): Promise<Subscription> {
-  const { queue, prefetch, onDelivery } = wanted
-  const { now, namespace, log } = context
-  const subscription: OwnSubscription = createSubscription({
-    queue,
-    prefetch,
-    now,
-    onDelivery: (delivery) => guard('onDelivery', () => onDelivery(delivery)),
-    connected: open,
-    async prepare(connected) {
-      await declareWork(connected.session, namespace, queue, log)
-      return { isPaused: await pauses.isPaused(connected, queue) }
-    },
-    standBy: (connected) => pauses.standBy(connected, queue),
-    partition: (options) => createPartition(options),
-    onBroken: (why) => restore(`the consumer of ${queue.name}`, standing, why),
-    onStopped() {
-      standings.remove(standing)
-      leavePauses()
-    },
-    onDone() {
-      subscriptions.delete(subscription)
-      leaveCounts()
-    },
-  })
-  const standing = { establish: () => throughSeam(url, () => subscription.establish()) }
-  const leavePauses = await pauses.watch(queue, (isPaused) => subscription.setQueuePaused(isPaused))
-  const leaveCounts = await held.answer(queue, () => subscription.count())
-  subscriptions.add(subscription)
-  try {
-    await standings.add(standing)
-  } catch (error) {
-    subscriptions.delete(subscription)
-    leavePauses()
-    leaveCounts()
-    throw error
-  }
-  return subscription
 }

@@ -37,7 +37,7 @@ export async function declareNamespace(session: Session, namespace: string, log:
 export async function declareWork(session: Session, namespace: string, queue: WorkQueue, log: Log): Promise<void> {
   const dead = deadShape(queue)
   const shapes = [dead, ...pauseShapes(queue), ...workShapes(namespace, queue)]
-  for (const shape of shapes) await declareQueue(session, shape, log)
+  await Promise.all(shapes.map((shape) => declareQueue(session, shape, log)))
   await withChannel(session, async (channel) => {
     for (const lane of linesOf(queue)) await channel.bindQueue(dead.name, deadExchange(namespace), lane)
   })

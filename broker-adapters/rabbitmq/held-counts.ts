@@ -20,7 +20,8 @@ export interface HeldCounts {
   ask(queue: WorkQueue, consumers: number): Promise<Omit<HeldCount, 'isConsuming'> | undefined>
 }
 
-const ANSWER_MS = 250
+/** A process that is busy answers late; a stranger never does. */
+const ANSWER_MS = 1_000
 
 interface Question {
   missing: number

@@ -28,6 +28,10 @@ interface TenureOptions extends SourceOptions {
   readonly consumer: ConsumerChannel
   readonly storing: Storing
   readonly onIdle: () => void
+  /** The server has chosen this one. */
+  readonly onOwner: () => void
+  /** The core gave one back for whoever takes it. */
+  readonly onGivenBack: () => void
 }
 
 /** Room for the hand-overs of one owner: https://developer.mozilla.org/docs/Web/JavaScript/Reference/Global_Objects/Number/MAX_SAFE_INTEGER leaves 2^21 owners. */
@@ -35,7 +39,7 @@ const FENCES_OF_AN_OWNER = 2 ** 32
 const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export function createTenure(options: TenureOptions): Tenure {
-  const { queue, name, now, consumer, storing, onArrival, onEnd, onIdle } = options
+  const { queue, name, now, consumer, storing, onArrival, onEnd, onIdle, onOwner, onGivenBack } = options
   const chains = createKeyChains<Kept>()
   const out = new Map<Held, Kept>()
   const preparing = new Set<Promise<boolean>>()
@@ -64,6 +68,7 @@ export function createTenure(options: TenureOptions): Tenure {
     taken.dropUnclaimed()
     early = undefined
     state = taken
+    onOwner()
     // One that is tried again had its turn; what waited for its time beside it did not.
     for (const kept of all) if (kept.entry !== undefined) join(kept)
     for (const kept of all) if (kept.entry === undefined) arrive(kept)
@@ -175,7 +180,9 @@ export function createTenure(options: TenureOptions): Tenure {
       if (kept === undefined) return
       const dueAt = delayMs > 0 ? Math.ceil(now() + delayMs) : 0
       const isStored = await note(kept, { dueAt, headers: { ...kept.entry?.headers, ...headers }, handOvers: 0 })
-      if (isStored) offerSoon(kept)
+      if (!isStored) return
+      offerSoon(kept)
+      if (delayMs === 0) onGivenBack()
     },
     async deadLetter(held, why) {
       const kept = out.get(held)

@@ -1,6 +1,7 @@
 import { countsOf } from './channels.ts'
 import { openConsumer, type ConsumerChannel } from './consumer-channel.ts'
-import type { Source, SourceOptions } from './lane.ts'
+import { shortOf } from './failures.ts'
+import type { Connected, Source, SourceOptions } from './lane.ts'
 import { createTenure, type Tenure } from './partition-tenure.ts'
 
 /**
@@ -10,6 +11,18 @@ import { createTenure, type Tenure } from './partition-tenure.ts'
  */
 export const PARTITION_PREFETCH = 256
 
+/** A source that one process of all has at a time. */
+export interface Partition extends Source {
+  /** The server has chosen this one. */
+  readonly isOwned: boolean
+  /** Lets the next one in the line have it, as soon as the core has settled what it has of it. Never rejects. */
+  stepAside(connected: Connected): Promise<void>
+}
+
+export interface PartitionOptions extends SourceOptions {
+  readonly onOwner: () => void
+}
+
 /**
  * One of several lines of keys. The server gives it to one consumer at a time, its owner, which has the messages of a key
  * taken one after the other.
@@ -17,10 +30,12 @@ export const PARTITION_PREFETCH = 256
  * Unlike a lane, `close` leaves the consumer in place until the core has settled what it has: the server would give the
  * partition to another one, and with it the next messages of those keys. It resolves when nothing is offered any more.
  */
-export function createPartition(options: SourceOptions): Source {
-  const { name, onBroken } = options
+export function createPartition(options: PartitionOptions): Partition {
+  const { queue, name, onBroken, onOwner } = options
   let current: { readonly consumer: ConsumerChannel; readonly tenure: Tenure } | undefined
   let isLeaving = false
+  /** It only lets others go first, and stands in the line behind them then. */
+  let comesBack: Connected | undefined
 
   /** Resolves when the next one can have it. */
   async function leave(): Promise<void> {
@@ -29,37 +44,73 @@ export function createPartition(options: SourceOptions): Source {
     current = undefined
     leaving.tenure.lose() // its timers
     await leaving.consumer.close()
+    const connected = comesBack
+    comesBack = undefined
+    if (connected !== undefined) await open(connected)
+  }
+
+  /** Only if somebody stands in the line: the server would give it back here. */
+  async function stepAside(connected: Connected): Promise<void> {
+    const { session } = connected
+    try {
+      // Those of the lane, as of a partition the server counts only its owner.
+      if (((await countsOf(session, queue.name))?.consumers ?? 0) < 2) return
+      if (isLeaving || current === undefined) return
+      isLeaving = true
+      comesBack = connected
+      await current.tenure.pause()
+      await leave()
+    } catch (error) {
+      if (session.isOpen) onBroken(shortOf(error))
+    }
+  }
+
+  async function open(connected: Connected): Promise<void> {
+    const { session, storing } = connected
+    isLeaving = false
+    comesBack = undefined
+    if (current !== undefined) return current.tenure.resume()
+    const consumer = await openConsumer({
+      session,
+      queue: name,
+      prefetch: PARTITION_PREFETCH,
+      onOver(why, over) {
+        if (current?.consumer !== over) return
+        const { tenure } = current
+        current = undefined
+        tenure.lose()
+        if (session.isOpen && !isLeaving) onBroken(why)
+      },
+    })
+    const tenure = createTenure({
+      ...options,
+      consumer,
+      storing,
+      onIdle: () => void leave().catch((error: unknown) => session.isOpen && onBroken(shortOf(error))),
+      onOwner,
+      onGivenBack: () => void stepAside(connected),
+    })
+    current = { consumer, tenure }
+    consumer.start((raw) => tenure.take(raw))
   }
 
   return {
+    get isOwned() {
+      return current !== undefined && !isLeaving && current.tenure.isOwner
+    },
+    stepAside,
     get size() {
       return current?.tenure.size ?? 0
     },
-    async open({ session, storing }) {
-      isLeaving = false
-      if (current !== undefined) return current.tenure.resume()
-      const consumer = await openConsumer({
-        session,
-        queue: name,
-        prefetch: PARTITION_PREFETCH,
-        onOver(why, over) {
-          if (current?.consumer !== over) return
-          const { tenure } = current
-          current = undefined
-          tenure.lose()
-          if (session.isOpen && !isLeaving) onBroken(why)
-        },
-      })
-      const tenure = createTenure({ ...options, consumer, storing, onIdle: () => void leave() })
-      current = { consumer, tenure }
-      consumer.start((raw) => tenure.take(raw))
-    },
+    open,
     async close() {
       isLeaving = true
+      comesBack = undefined
       await current?.tenure.pause()
       await leave()
     },
     lose() {
+      comesBack = undefined
       current?.consumer.end()
     },
     async isStarved({ session }) {

@@ -2,14 +2,18 @@ import { BrokerError } from '../../protocol/errors.ts'
 import type { Delivery, Subscription } from '../adapter.ts'
 import type { Standing } from '../standing.ts'
 import type { ConsumerChannel } from './consumer-channel.ts'
+import { countsOf } from './channels.ts'
 import { createLane, type Connected, type Source, type SourceOptions } from './lane.ts'
 import type { Held } from './held.ts'
 import type { HeldCount } from './held-counts.ts'
+import { createPartition } from './partition.ts'
 import { lanesOf, type WorkQueue } from './topology.ts'
 
 /** A subscription and what its adapter tells it. */
 export interface OwnSubscription extends Subscription, Standing {
   count(): HeldCount
+  /** Another one consumes now too. */
+  share(): void
   /** The whole queue was paused, or resumed. */
   setQueuePaused(isPaused: boolean): void
   /** The session is gone: everything that is held is lost. */
@@ -27,8 +31,8 @@ export interface SubscriptionOptions {
   readonly prepare: (connected: Connected) => Promise<{ readonly isPaused: boolean }>
   /** Counts as a consumer while the queue is paused. */
   readonly standBy: (connected: Connected) => Promise<ConsumerChannel>
-  /** Of the sources of a queue, those before others first. */
-  readonly partition: (options: SourceOptions) => Source
+  /** It consumes: others may have to share their partitions with it. */
+  readonly onJoined: () => void
   /** The server took a consumer away: it is to be established again. */
   readonly onBroken: (why: string) => void
   readonly onStopped: () => void
@@ -38,12 +42,17 @@ export interface SubscriptionOptions {
 
 /** Takes from all lanes and partitions of a queue and hands over at most `prefetch`, 'high' before the rest. */
 export function createSubscription(options: SubscriptionOptions): OwnSubscription {
-  const { queue, prefetch, now, onDelivery, connected, prepare, standBy, partition, onBroken, onStopped, onDone } =
+  const { queue, prefetch, now, onDelivery, connected, prepare, standBy, onJoined, onBroken, onStopped, onDone } =
     options
   /** What has come and is not handed over yet, by the rank of its source. */
   const waiting: Held[][] = []
   const handed = new Set<Held>()
-  const sources = makeSources()
+  const lanes = lanesOf(queue).map((name, rank) => createLane(optionsOf(name, rank)))
+  // In one line with what has no key: none of them may starve another.
+  const partitions = queue.partitions.map((name) =>
+    createPartition({ ...optionsOf(name, lanes.length - 1), onOwner: () => void share() }),
+  )
+  const sources: readonly Source[] = [...lanes, ...partitions]
   let isPaused = false
   let isQueuePaused = false
   let isStopped = false
@@ -52,33 +61,26 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   let isOpen = false
   let isBroken = false
   let standingBy: ConsumerChannel | undefined
+  let isSharing = false
 
-  function makeSources(): readonly Source[] {
-    const lanes = lanesOf(queue)
-    const make = (how: (of: SourceOptions) => Source, name: string, rank: number): Source => {
-      const line = (waiting[rank] ??= [])
-      return how({
-        queue,
-        name,
-        prefetch: creditOf(name),
-        now,
-        onArrival(held) {
-          line.push(held)
-          handOver()
-        },
-        onEnd(held) {
-          if (!handed.delete(held)) remove(line, held)
-          handOver()
-          endIfDone()
-        },
-        onBroken: breakDown,
-      })
+  function optionsOf(name: string, rank: number): SourceOptions {
+    const line = (waiting[rank] ??= [])
+    return {
+      queue,
+      name,
+      prefetch: creditOf(name),
+      now,
+      onArrival(held) {
+        line.push(held)
+        handOver()
+      },
+      onEnd(held) {
+        if (!handed.delete(held)) remove(line, held)
+        handOver()
+        endIfDone()
+      },
+      onBroken: breakDown,
     }
-    return [
-      ...lanes.map((name, rank) => make(createLane, name, rank)),
-      // In one line with what has no key: none of them may starve another.
-      ...queue.partitions.map((name) => make(partition, name, lanes.length - 1)),
-    ]
   }
 
   function creditOf(name: string): number {
@@ -145,7 +147,25 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     })
   }
 
+  /** The server gives a partition to who came first, so the first process would have all: what is more than its share goes on. */
+  async function share(): Promise<void> {
+    const owned = partitions.filter(({ isOwned }) => isOwned)
+    if (isSharing || !isOpen || owned.length < 2) return
+    isSharing = true
+    try {
+      const now = connected()
+      const consumers = (await countsOf(now.session, queue.name))?.consumers ?? 0
+      const fair = Math.ceil(partitions.length / Math.max(1, consumers))
+      await Promise.all(owned.slice(fair).map((partition) => partition.stepAside(now)))
+    } catch {
+      // The session ends, or somebody deletes the queue: both are mended elsewhere.
+    } finally {
+      isSharing = false
+    }
+  }
+
   return {
+    share: () => void share(),
     count: () => ({
       active: handed.size,
       waiting: sources.reduce((sum, { size }) => sum + size, 0) - handed.size,
@@ -157,6 +177,7 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
         if (isStopped) return
         isQueuePaused = (await prepare(now)).isPaused
         await open()
+        onJoined()
       }),
     async pause() {
       isPaused = true

@@ -109,6 +109,42 @@ test('what is given back is first again, in a higher fence, and counted', async 
   expect(second.fence).toBeGreaterThan(first.fence ?? Infinity)
 })
 
+test('partitions are shared by all consumers, also with those that come later', async () => {
+  const stage = await setStage()
+  const adapters = [await stage.adapter(), await stage.adapter(), await stage.adapter()]
+  const [first, ...later] = adapters
+  if (first === undefined) throw new Error('there are three')
+  await first.declare(KEYED)
+  const counts = adapters.map(() => 0)
+  const consume = (adapter: (typeof adapters)[number], index: number): Promise<unknown> =>
+    collectDeliveries(adapter, KEYED, {
+      prefetch: 4,
+      onDelivery(delivery) {
+        counts[index] = (counts[index] ?? 0) + 1
+        delivery.ack()
+      },
+    })
+  const publish = (): Promise<unknown> =>
+    publishAll(
+      first,
+      KEYED,
+      Array.from({ length: 64 }, (_, n) => ofKey(`key-${n}`)),
+    )
+  await consume(first, 0)
+  await publish()
+  await eventually(() => counts[0] === 64)
+  for (const [index, adapter] of later.entries()) await consume(adapter, index + 1)
+  await eventually(
+    async () => {
+      counts.fill(0)
+      await publish()
+      await eventually(() => counts.reduce((sum, count) => sum + count, 0) === 64)
+      return counts.every((count) => count > 0)
+    },
+    { within: 30_000, what: 'each has some' },
+  )
+})
+
 test('three consumers, of which one stops and one loses its connection: each key in order, one at a time', async () => {
   const stage = await setStage()
   const [one, other, third] = [await stage.adapter(), await stage.adapter(), await stage.adapter()]
