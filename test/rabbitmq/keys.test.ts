@@ -143,6 +143,7 @@ test('partitions are shared by all consumers, also with those that come later', 
     },
     { within: 30_000, what: 'each has some' },
   )
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(64)
 })
 
 test('three consumers, of which one stops and one loses its connection: each key in order, one at a time', async () => {
