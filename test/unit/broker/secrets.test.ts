@@ -54,7 +54,7 @@ afterEach(async () => {
 
 test.each([
   URL_WITH_SECRET,
-  'amqps://me:hunter2@host',
+  'amqps://me:hunter2@host:port',
   'redis://:hunter2@host/0',
   'rediss://me:hunter2 hunter2@host',
   'kafka://me:hunter2@a,kafka://me:hunter2@b',
