@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { TestBroker } from './broker.ts'
+import { installPackages } from './packages.ts'
 
 /** Whose it is decides what may be done to it. */
 export type Origin = 'given' | 'compose' | 'package'
@@ -27,7 +28,10 @@ export async function bringUp(broker: TestBroker, { mayInstall }: { readonly may
     compose('up', '--detach', '--wait', broker.service)
     return remember(broker, { url: broker.composeUrl, origin: 'compose' })
   }
-  if (!broker.isInstalled()) install(broker, mayInstall)
+  if (!broker.isInstalled()) {
+    const otherwise = `or 'npm run brokers -- up ${broker.name} --install', start Docker, or name a server in ${broker.variable}`
+    installPackages(broker.packages, { mayInstall, what: broker.name, otherwise })
+  }
   const facts = await broker.start(join(HOME, `${broker.name}-${process.pid}`))
   return remember(broker, { url: facts.url, origin: 'package', facts })
 }
@@ -49,19 +53,6 @@ export function whatRuns(broker: TestBroker): Running | undefined {
   const running = read(broker)
   if (running === undefined || running.origin === 'compose') return running
   return broker.isRunning(running.facts) ? running : undefined
-}
-
-function install({ name, packages }: TestBroker, mayInstall: boolean): void {
-  const command = `apt-get install --yes --no-install-recommends ${packages.join(' ')}`
-  if (!mayInstall || process.getuid?.() !== 0)
-    throw new Error(
-      `${name} is not installed: run '${command}' as root (or npm run brokers -- up ${name} --install), start Docker, or name a server in its variable`,
-    )
-  console.log(`> ${command}`)
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  const stdio = ['ignore', 'inherit', 'inherit'] as const
-  spawnSync('apt-get', ['update', '--quiet'], { env, stdio: [...stdio] })
-  execFileSync('apt-get', command.split(' ').slice(1), { env, stdio: [...stdio] })
 }
 
 function hasEngine(): boolean {

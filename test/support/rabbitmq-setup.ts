@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node'
 import { bringUp, takeDown, whatRuns } from '../../scripts/brokers/bring-up.ts'
+import { findPython } from '../../scripts/brokers/pika.ts'
 import { RABBITMQ } from '../../scripts/brokers/rabbitmq.ts'
 
 /** What the tests of RabbitMQ get of the run that they are in. */
@@ -11,9 +12,17 @@ export interface RabbitmqForTests {
   readonly hasPackage: boolean
 }
 
+/** Of the examples in Python. */
+export interface PythonForTests {
+  /** One that has pika; undefined: there is none. */
+  readonly command: string | undefined
+  readonly whyNot: string | undefined
+}
+
 declare module 'vitest' {
   export interface ProvidedContext {
     rabbitmq: RabbitmqForTests
+    python: PythonForTests
   }
 }
 
@@ -21,6 +30,7 @@ declare module 'vitest' {
 export default async function setup({ provide }: TestProject): Promise<() => Promise<void>> {
   const isCi = process.env['CI'] === 'true'
   const wasUp = whatRuns(RABBITMQ) !== undefined
+  provide('python', lookForPython(isCi))
   try {
     const { url } = await bringUp(RABBITMQ, { mayInstall: isCi })
     provide('rabbitmq', { url, whyNot: undefined, hasPackage: RABBITMQ.isInstalled() })
@@ -34,5 +44,14 @@ export default async function setup({ provide }: TestProject): Promise<() => Pro
   }
   return async () => {
     if (!wasUp) await takeDown(RABBITMQ)
+  }
+}
+
+function lookForPython(isCi: boolean): PythonForTests {
+  try {
+    return { command: findPython({ mayInstall: isCi }), whyNot: undefined }
+  } catch (error) {
+    if (isCi) throw error
+    return { command: undefined, whyNot: error instanceof Error ? error.message : String(error) }
   }
 }
