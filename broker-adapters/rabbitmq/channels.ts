@@ -19,11 +19,49 @@ export async function withChannel<T>(session: Session, use: (channel: Channel) =
 }
 
 export async function openChannel(session: Session): Promise<Channel> {
-  const channel = await session.consuming.createChannel()
+  const channel = await answered(session, 'channel.open', session.consuming.createChannel())
+  for (const question of QUESTIONS) {
+    const ask = channel[question].bind(channel) as (...args: unknown[]) => Promise<unknown> // each of its own type
+    Object.assign(channel, { [question]: (...args: unknown[]) => answered(session, question, ask(...args)) })
+  }
   channel.on('error', () => {}) // whoever asked gets it
   session.channels.add(channel)
   channel.on('close', () => session.channels.delete(channel))
   return channel
+}
+
+const QUESTIONS = [
+  'assertExchange',
+  'assertQueue',
+  'bindExchange',
+  'bindQueue',
+  'cancel',
+  'checkQueue',
+  'close',
+  'consume',
+  'deleteQueue',
+  'get',
+  'prefetch',
+  'purgeQueue',
+  'unbindQueue',
+] as const satisfies readonly (keyof Channel)[]
+
+/** No question takes a server that works so long. */
+const ANSWER_MS = 10_000
+
+/**
+ * A server may leave a question unanswered for ever, 3.10 that of consuming a quorum queue which has no leader yet after a
+ * crash. Its channel is stuck then, and what that holds is held until its connection ends.
+ */
+async function answered<T>(session: Session, question: string, answer: Promise<T>): Promise<T> {
+  const timer = setTimeout(() => {
+    session.fail(`the server did not answer ${question} within ${ANSWER_MS} ms`)
+  }, ANSWER_MS)
+  try {
+    return await answer
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** What the server or amqplib rejects with, as an error that may cross the seam. */

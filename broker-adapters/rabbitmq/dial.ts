@@ -14,6 +14,8 @@ export interface Session {
   readonly isOpen: boolean
   /** Resolves with the reason when one of the connections is gone; never rejects. */
   readonly ended: Promise<string>
+  /** It is of no use any more: a new one is dialled for. */
+  fail(reason: string): void
   /** Closes both; what was written before arrives. Resolves within `CLOSE_MS`, also if the server is silent. */
   end(): Promise<void>
 }
@@ -106,6 +108,7 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
       return isOpen
     },
     ended,
+    fail: (reason) => end(reason),
     async end() {
       if (isOpen) await within(CLOSE_MS, Promise.all([...channels].map(closeChannel)))
       await Promise.all([publishing, consuming].map(closeModel))

@@ -1,0 +1,87 @@
+import { connect } from 'amqplib'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { workQueue } from '../../broker-adapters/rabbitmq/topology.ts'
+import { eventually } from '../support/eventually.ts'
+import { startRabbitmq, type OwnRabbitmq } from '../support/rabbitmq.ts'
+import { goesOn, jobs, startLoad } from './load.ts'
+
+const { hasPackage } = inject('rabbitmq')
+
+/** A server of its own, as it is stopped, killed and starved here. */
+describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost', { timeout: 120_000 }, () => {
+  let server: OwnRabbitmq
+  beforeAll(async () => void (server = await startRabbitmq()), 60_000)
+  afterAll(() => server.end(), 60_000)
+
+  test('it is stopped and started', async () => {
+    const load = await startLoad(() => server.url)
+    await server.stop()
+    expect(load.answered).toBeGreaterThan(0)
+    await server.start()
+    await goesOn(load)
+    await load.settle()
+  })
+
+  test('it is killed', async () => {
+    const load = await startLoad(() => server.url)
+    await server.kill()
+    await server.start()
+    await goesOn(load)
+    await load.settle()
+  })
+
+  test('an operator closes all connections', async () => {
+    const load = await startLoad(() => server.url)
+    await server.ctl('close_all_connections', 'maintenance')
+    await goesOn(load)
+    await server.ctl('close_all_connections', 'again')
+    await goesOn(load)
+    await load.settle()
+    expect(load.lines.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
+  test('its memory alarm blocks whoever publishes; cleared, all goes on', async () => {
+    const load = await startLoad(() => server.url)
+    const states: string[] = []
+    const blocked = startStates(server, states)
+    await server.ctl('set_vm_memory_high_watermark', 'absolute', '1')
+    await eventually(() => states.includes('blocked'), { within: 20_000, what: 'it says that it is blocked' })
+    await server.ctl('set_vm_memory_high_watermark', '0.6')
+    await eventually(() => states.at(-1) === 'up', { within: 20_000, what: 'it says that it is not any more' })
+    await goesOn(load)
+    await load.settle()
+    await (await blocked)()
+  })
+
+  test('the queue is deleted under its consumers: they make it again', async () => {
+    const load = await startLoad(() => server.url)
+    const model = await connect(server.url)
+    const channel = await model.createChannel()
+    const { group, service, major } = { group: 'default', service: jobs.name, major: 'v1' }
+    const features = { keyed: true, priority: false, frames: false }
+    await channel.deleteQueue(workQueue(load.namespace, { group, service, major, features }).name)
+    await model.close()
+    await goesOn(load)
+    expect(load.lines.some(({ code }) => code === 'RABBITMQ_RESTORED')).toBe(true)
+  })
+})
+
+/** What a connection that publishes now and then hears of the server. */
+async function startStates(server: OwnRabbitmq, states: string[]): Promise<() => Promise<void>> {
+  const { connect: open } = await import('../../broker-adapters/connect.ts')
+  const broker = await open(server.url)
+  broker.onState((state) => states.push(state))
+  const { createClient } = await import('../../client/create-client.ts')
+  const client = createClient(broker)
+  const stub = client.service(jobs)
+  let isOver = false
+  const publishing = (async () => {
+    for (let n = 0; !isOver; n++) await stub.note.send({ key: `state-${n}` }).catch(() => {})
+  })()
+  return async () => {
+    isOver = true
+    await publishing
+    await client.close({ graceMs: 0 })
+    await broker.close({ graceMs: 0 })
+  }
+}
