@@ -6,7 +6,7 @@ import { readOptions, USAGE, type BenchOptions } from './options.ts'
 import { killSides } from './processes.ts'
 import { reportOf, type BenchFigures } from './report.ts'
 import { runPair, type PairFigures } from './run-pair.ts'
-import { SUBJECT_NAMES, type SubjectName } from './subject.ts'
+import { subjectsAt, type SubjectName } from './subject.ts'
 
 // `npm run bench`: the library and what it is compared with, in turns, on the same machine and the same disk.
 
@@ -38,21 +38,22 @@ async function main(options: BenchOptions): Promise<void> {
 async function measure(options: BenchOptions): Promise<BenchFigures> {
   mkdirSync(options.dir, { recursive: true })
   const baseDir = mkdtempSync(join(resolve(options.dir), 'bench-'))
-  const runs: Record<SubjectName, PairFigures[]> = { replyto: [], lmdb: [], tcp: [] }
+  const subjects = subjectsAt(options.broker)
+  const runs = new Map<SubjectName, PairFigures[]>(subjects.map((subject) => [subject, []]))
   const disk: BenchFigures['disk'][number][] = []
   try {
     for (let run = 0; run < options.runs; run++) {
       disk.push(measureDisk(baseDir, DISK_MS))
       // another one goes first in each run: the order must not favour anyone
-      const order = SUBJECT_NAMES.map((_, index) => SUBJECT_NAMES[(index + run) % SUBJECT_NAMES.length] ?? 'replyto')
+      const order = subjects.map((_, index) => subjects[(index + run) % subjects.length] ?? 'replyto')
       for (const subject of order) {
         console.log(`run ${run + 1} of ${options.runs}: ${subject}`)
-        runs[subject].push(await runPair(subject, baseDir, options))
+        runs.get(subject)?.push(await runPair(subject, baseDir, options))
       }
     }
   } finally {
     killSides()
     rmSync(baseDir, { recursive: true, force: true })
   }
-  return { broker: options.broker, runs, disk }
+  return { broker: options.broker, runs: Object.fromEntries(runs), disk }
 }

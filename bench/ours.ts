@@ -7,6 +7,7 @@ import { countHandled, type BenchClient, type BenchWorker, type Payload, type Pl
 const CONCURRENCY = 1_000
 
 const bench = defineService('bench', {
+  version: '1.0.0',
   methods: {
     echo: method({ input: type<Payload>(), output: type<Payload>(), timeoutMs: 20_000 }),
     store: method({ input: type<Payload>(), oneWay: true }),
@@ -15,13 +16,20 @@ const bench = defineService('bench', {
 
 /** A queue of its own, so that the other one is as it was. */
 const keyed = defineService('keyed', {
+  version: '1.0.0',
   methods: { echo: method({ input: type<Payload>(), output: type<Payload>(), timeoutMs: 20_000, keyed: true }) },
 })
 
+/** Where the two services have their queues. */
+export const QUEUES = [
+  { name: 'default.bench.v1', keyed: false },
+  { name: 'default.keyed.v1', keyed: true },
+] as const
+
 export const ours: Subject = { startClient, startWorker }
 
-async function startClient({ broker }: Place): Promise<BenchClient> {
-  const client = createClient(broker, { name: 'bench' })
+async function startClient({ broker, namespace }: Place): Promise<BenchClient> {
+  const client = createClient(broker, { name: 'bench', namespace })
   await client.ready()
   const stub = client.service(bench)
   const keyedStub = client.service(keyed)
@@ -33,9 +41,9 @@ async function startClient({ broker }: Place): Promise<BenchClient> {
   }
 }
 
-async function startWorker({ broker }: Place): Promise<BenchWorker> {
+async function startWorker({ broker, namespace }: Place): Promise<BenchWorker> {
   const handled = countHandled()
-  const worker = createWorker(broker, { name: 'bench', concurrency: CONCURRENCY })
+  const worker = createWorker(broker, { name: 'bench', namespace, concurrency: CONCURRENCY })
   worker.serve(bench, {
     echo: (payload) => payload,
     store: () => handled.add(1),

@@ -1,12 +1,13 @@
 import { spreadOf, type Spread } from './driver.ts'
 import type { DiskFigures } from './disk.ts'
 import { CALL_LOADS, KEYS, type CallFigures, type KeyFigures, type PairFigures, type QueueFigures } from './run-pair.ts'
-import { SUBJECT_NAMES, type SubjectName } from './subject.ts'
+import { isAmqp, subjectsAt, type SubjectName } from './subject.ts'
 
 /** All that was measured, run by run. */
 export interface BenchFigures {
   readonly broker: string
-  readonly runs: Readonly<Record<SubjectName, readonly PairFigures[]>>
+  /** Of what `subjectsAt` names. */
+  readonly runs: Readonly<Partial<Record<SubjectName, readonly PairFigures[]>>>
   readonly disk: readonly DiskFigures[]
 }
 
@@ -14,6 +15,8 @@ const TITLES: Readonly<Record<SubjectName, string>> = {
   replyto: 'replyto',
   lmdb: 'bare LMDB queue, fsync per commit, reply by socket',
   tcp: 'TCP on the loopback, JSON lines, nothing durable',
+  'amqplib-quorum': 'bare amqplib, confirms, quorum queue',
+  'amqplib-classic': 'bare amqplib, confirms, classic queue',
 }
 
 interface Target {
@@ -34,29 +37,57 @@ const rateOf =
   (pair) =>
     pair.calls[load]?.callsPerS
 
-const TARGETS: readonly Target[] = [
-  { text: 'W1 p50', figure: p50Of('W1'), bound: 2.5, isUpper: true },
-  { text: 'W2 calls/s', figure: rateOf('W2'), bound: 0.3, isUpper: false },
-  { text: 'W4 enqueue/s', figure: (pair) => pair.queue?.enqueuePerS, bound: 0.2, isUpper: false },
-]
+const enqueueOf: Figure = (pair) => pair.queue?.enqueuePerS
+const drainOf: Figure = (pair) => pair.queue?.drainPerS
+
+interface Targets {
+  readonly against: SubjectName
+  readonly list: readonly Target[]
+}
+
+const OF_FILE: Targets = {
+  against: 'lmdb',
+  list: [
+    { text: 'W1 p50', figure: p50Of('W1'), bound: 2.5, isUpper: true },
+    { text: 'W2 calls/s', figure: rateOf('W2'), bound: 0.3, isUpper: false },
+    { text: 'W4 enqueue/s', figure: enqueueOf, bound: 0.2, isUpper: false },
+  ],
+}
+const OF_AMQP: Targets = {
+  against: 'amqplib-quorum',
+  list: [
+    { text: 'W1 p50', figure: p50Of('W1'), bound: 1.2, isUpper: true },
+    { text: 'W2 calls/s', figure: rateOf('W2'), bound: 0.8, isUpper: false },
+    { text: 'W3 calls/s', figure: rateOf('W3'), bound: 0.8, isUpper: false },
+    { text: 'W4 enqueue/s', figure: enqueueOf, bound: 0.8, isUpper: false },
+    { text: 'W4 drain/s', figure: drainOf, bound: 0.8, isUpper: false },
+  ],
+}
+
+function targetsAt(broker: string): Targets | undefined {
+  if (isAmqp(broker)) return OF_AMQP
+  return broker.startsWith('file:') ? OF_FILE : undefined
+}
 
 /** The report as text: tables of medians (min–max), ratios against the references, and whether the targets are met. */
 export function reportOf(figures: BenchFigures): string {
+  const ours = pairsOf(figures, 'replyto')
   return [
-    ...CALL_LOADS.filter(({ name }) => figures.runs.replyto.some((pair) => pair.calls[name] !== undefined)).map(
+    ...CALL_LOADS.filter(({ name }) => ours.some((pair) => pair.calls[name] !== undefined)).map(
       ({ name, outstanding }) => callTable(figures, name, outstanding),
     ),
-    ...(figures.runs.replyto.some((pair) => pair.queue !== undefined) ? [queueTable(figures)] : []),
-    ...(figures.runs.replyto.some((pair) => pair.keys !== undefined) ? [keysTable(figures)] : []),
+    ...(ours.some((pair) => pair.queue !== undefined) ? [queueTable(figures)] : []),
+    ...(ours.some((pair) => pair.keys !== undefined) ? [keysTable(figures)] : []),
     diskLine(figures.disk),
     targetLines(figures),
   ].join('\n\n')
 }
 
-function callTable({ runs, broker }: BenchFigures, load: string, outstanding: number): string {
+function callTable(figures: BenchFigures, load: string, outstanding: number): string {
+  const { broker } = figures
   const of = (name: SubjectName, field: keyof CallFigures): Spread =>
-    spreadOf(numbers(runs[name].map((pair) => pair.calls[load]?.[field])))
-  const rows = SUBJECT_NAMES.map((name) => [
+    spreadOf(numbers(pairsOf(figures, name).map((pair) => pair.calls[load]?.[field])))
+  const rows = subjectsAt(broker).map((name) => [
     titleOf(name, broker),
     spread(of(name, 'callsPerS'), rate),
     spread(of(name, 'p50Ms'), ms),
@@ -64,24 +95,26 @@ function callTable({ runs, broker }: BenchFigures, load: string, outstanding: nu
     of(name, 'cpuSecondsPer1000').median.toFixed(3),
     ratio(of('replyto', 'callsPerS').median, of(name, 'callsPerS').median),
     ratio(of('replyto', 'p50Ms').median, of(name, 'p50Ms').median),
-    String(runs[name].reduce((sum, pair) => sum + (pair.calls[load]?.errors ?? 0), 0)),
+    String(pairsOf(figures, name).reduce((sum, pair) => sum + (pair.calls[load]?.errors ?? 0), 0)),
   ])
   const head = ['', 'calls/s', 'p50 ms', 'p99 ms', 'CPU s/1000', 'ours/it: rate', 'ours/it: p50', 'errors']
   const title = `${load}: ${outstanding === 1 ? 'one call after the other' : `${outstanding} calls outstanding`}`
   return table(title, [head, ...rows])
 }
 
-function queueTable({ runs, broker }: BenchFigures): string {
+function queueTable(figures: BenchFigures): string {
+  const { broker } = figures
   const of = (name: SubjectName, field: keyof QueueFigures): Spread =>
-    spreadOf(numbers(runs[name].map((pair) => pair.queue?.[field])))
-  const rows = SUBJECT_NAMES.filter((name) => name !== 'tcp').map((name) => [
+    spreadOf(numbers(pairsOf(figures, name).map((pair) => pair.queue?.[field])))
+  const named = subjectsAt(broker).filter((name) => name !== 'tcp')
+  const rows = named.map((name) => [
     titleOf(name, broker),
     spread(of(name, 'enqueuePerS'), rate),
     spread(of(name, 'drainPerS'), rate),
     of(name, 'cpuSecondsPer1000').median.toFixed(3),
     ratio(of('replyto', 'enqueuePerS').median, of(name, 'enqueuePerS').median),
     ratio(of('replyto', 'drainPerS').median, of(name, 'drainPerS').median),
-    String(runs[name].reduce((sum, pair) => sum + (pair.queue?.errors ?? 0), 0)),
+    String(pairsOf(figures, name).reduce((sum, pair) => sum + (pair.queue?.errors ?? 0), 0)),
   ])
   const head = ['', 'enqueue/s', 'drain/s', 'CPU s/1000', 'ours/it: enqueue', 'ours/it: drain', 'errors']
   const sends = of('replyto', 'sends').median.toLocaleString('en')
@@ -89,16 +122,18 @@ function queueTable({ runs, broker }: BenchFigures): string {
 }
 
 /** The price of order: what as many calls cost without keys. */
-function keysTable({ runs, broker }: BenchFigures): string {
+function keysTable(figures: BenchFigures): string {
+  const { broker } = figures
+  const ours = pairsOf(figures, 'replyto')
   const of = (kind: keyof KeyFigures, field: keyof CallFigures): Spread =>
-    spreadOf(numbers(runs.replyto.map((pair) => pair.keys?.[kind][field])))
+    spreadOf(numbers(ours.map((pair) => pair.keys?.[kind][field])))
   const rows = (['unkeyed', 'keyed'] as const).map((kind) => [
     `${titleOf('replyto', broker)}, ${kind}`,
     spread(of(kind, 'callsPerS'), rate),
     spread(of(kind, 'p50Ms'), ms),
     spread(of(kind, 'p99Ms'), ms),
     of(kind, 'cpuSecondsPer1000').median.toFixed(3),
-    String(runs.replyto.reduce((sum, pair) => sum + (pair.keys?.[kind].errors ?? 0), 0)),
+    String(ours.reduce((sum, pair) => sum + (pair.keys?.[kind].errors ?? 0), 0)),
   ])
   const count = KEYS.toLocaleString('en')
   return [
@@ -106,7 +141,7 @@ function keysTable({ runs, broker }: BenchFigures): string {
       ['', 'calls/s', 'p50 ms', 'p99 ms', 'CPU s/1000', 'errors'],
       ...rows,
     ]),
-    keysLine(spreadOf(numbers(runs.replyto.map(costOfKeys))).median),
+    keysLine(spreadOf(numbers(ours.map(costOfKeys))).median),
   ].join('\n')
 }
 
@@ -125,16 +160,23 @@ function diskLine(disk: readonly DiskFigures[]): string {
   return `disk: append of 400 B and fdatasync: p50 ${spread(p50, ms)} ms, p99 ${spread(p99, ms)} ms`
 }
 
-function targetLines({ runs, broker }: BenchFigures): string {
-  if (!broker.startsWith('file:')) return 'targets: they are set for file: only'
-  const measured = TARGETS.filter(({ figure }) => numbers(runs.replyto.map(figure)).length > 0)
+function targetLines(figures: BenchFigures): string {
+  const targets = targetsAt(figures.broker)
+  if (targets === undefined) return 'targets: they are set for file: and amqp: only'
+  const { against, list } = targets
+  const ours = pairsOf(figures, 'replyto')
+  const measured = list.filter(({ figure }) => numbers(ours.map(figure)).length > 0)
   const lines = measured.map(({ text, figure, bound, isUpper }) => {
-    const ours = spreadOf(numbers(runs.replyto.map(figure))).median
-    const bare = spreadOf(numbers(runs.lmdb.map(figure))).median
-    const isMet = isUpper ? ours <= bound * bare : ours >= bound * bare
-    return `  ${isMet ? 'met ' : 'MISS'}  ${text}: ${ratio(ours, bare)} of the bare LMDB queue; target ${isUpper ? '≤' : '≥'} ${bound} ×`
+    const mine = spreadOf(numbers(ours.map(figure))).median
+    const bare = spreadOf(numbers(pairsOf(figures, against).map(figure))).median
+    const isMet = isUpper ? mine <= bound * bare : mine >= bound * bare
+    return `  ${isMet ? 'met ' : 'MISS'}  ${text}: ${ratio(mine, bare)} of ${TITLES[against]}; target ${isUpper ? '≤' : '≥'} ${bound} ×`
   })
   return ['targets', ...lines].join('\n')
+}
+
+function pairsOf({ runs }: BenchFigures, name: SubjectName): readonly PairFigures[] {
+  return runs[name] ?? []
 }
 
 const titleOf = (name: SubjectName, broker: string): string =>

@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { amqpNames, removeAmqp } from './amqp-leftovers.ts'
 import type { LoopFigures } from './driver.ts'
 import type { BenchOptions } from './options.ts'
+import { QUEUES } from './ours.ts'
 import { startSide, type Side } from './processes.ts'
 import type { Command } from './side.ts'
-import type { Place, SubjectName } from './subject.ts'
+import { isAmqp, type Place, type SubjectName } from './subject.ts'
 
 export const CALL_LOADS = [
   { name: 'W1', outstanding: 1 },
@@ -82,14 +85,16 @@ async function inFreshPlace<T>(
   const dir = await mkdtemp(join(baseDir, 'p-'))
   const isOneProcess = subject === 'replyto' && options.broker.startsWith('memory:')
   const broker = options.broker === 'file:' ? `file:${dir}` : options.broker
+  const namespace = `bench-${randomBytes(4).toString('hex')}`
   const client = startSide(options.nodeArgs)
   const worker = isOneProcess ? client : startSide(options.nodeArgs)
   try {
-    return await measure({ subject, place: { dir, broker }, client, worker }, options)
+    return await measure({ subject, place: { dir, broker, namespace }, client, worker }, options)
   } finally {
     if (worker !== client) await worker.end()
     await client.end()
     await rm(dir, { recursive: true, force: true })
+    if (subject === 'replyto' && isAmqp(broker)) await removeAmqp(broker, amqpNames(namespace, QUEUES))
   }
 }
 

@@ -2,6 +2,7 @@ import { closedLoop, type LoopFigures } from './driver.ts'
 import { lmdbReference } from './reference-lmdb.ts'
 import { tcpReference } from './reference-tcp.ts'
 import { ours } from './ours.ts'
+import { amqplibReference } from './reference-amqplib.ts'
 import { payloadOf, type BenchClient, type BenchWorker, type Place, type Subject, type SubjectName } from './subject.ts'
 
 // The process in which one side of a pair runs: does what the parent asks over the IPC channel, ends with it.
@@ -25,7 +26,13 @@ export interface Answer {
   readonly error?: string
 }
 
-const SUBJECTS: Readonly<Record<SubjectName, Subject>> = { replyto: ours, lmdb: lmdbReference, tcp: tcpReference }
+const SUBJECTS: Readonly<Record<SubjectName, Subject>> = {
+  replyto: ours,
+  lmdb: lmdbReference,
+  tcp: tcpReference,
+  'amqplib-quorum': amqplibReference('quorum'),
+  'amqplib-classic': amqplibReference('classic'),
+}
 
 let client: BenchClient | undefined
 let worker: BenchWorker | undefined

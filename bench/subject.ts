@@ -14,6 +14,8 @@ export interface Place {
   readonly dir: string
   /** Target of the library's client and worker. */
   readonly broker: string
+  /** This pair's own at that broker. */
+  readonly namespace: string
 }
 
 export interface BenchClient {
@@ -38,8 +40,14 @@ export interface Subject {
   startClient(place: Place): Promise<BenchClient>
 }
 
-export const SUBJECT_NAMES = ['replyto', 'lmdb', 'tcp'] as const
-export type SubjectName = (typeof SUBJECT_NAMES)[number]
+export type SubjectName = 'replyto' | 'lmdb' | 'tcp' | 'amqplib-quorum' | 'amqplib-classic'
+
+export const isAmqp = (broker: string): boolean => /^amqps?:/.test(broker)
+
+/** What is measured at this broker: the library, then what it is compared with. */
+export function subjectsAt(broker: string): readonly SubjectName[] {
+  return isAmqp(broker) ? ['replyto', 'amqplib-quorum', 'amqplib-classic'] : ['replyto', 'lmdb', 'tcp']
+}
 
 export interface HandledCount {
   add(count: number): void
