@@ -2,6 +2,7 @@ import type { Channel, ChannelModel } from 'amqplib'
 import { BrokerError, ConfigError } from '../../protocol/errors.ts'
 import { refusalText, shortOf } from './failures.ts'
 import type { RabbitmqNode, ResolvedRabbitmqOptions } from './options.ts'
+import { destroySocket, gatherWrites } from './socket.ts'
 
 /** One time of being connected: it ends as a whole. */
 export interface Session {
@@ -93,6 +94,7 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
     }
   })
   for (const model of [publishing, consuming]) {
+    gatherWrites(model)
     let why = 'the connection was closed'
     model.on('error', (error) => (why = shortOf(error)))
     model.on('close', (error) => end(error === undefined ? why : shortOf(error)))
@@ -142,12 +144,4 @@ async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
   const isInTime = await Promise.race([work.then(() => true), late])
   clearTimeout(timer)
   return isInTime
-}
-
-/** A server that does not answer is left without a goodbye; amqplib has no call for it. */
-function destroySocket({ connection }: ChannelModel): void {
-  if (!('stream' in connection)) return
-  const { stream } = connection
-  if (typeof stream === 'object' && stream !== null && 'destroy' in stream && typeof stream.destroy === 'function')
-    stream.destroy()
 }
