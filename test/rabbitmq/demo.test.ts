@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { eventually } from '../support/eventually.ts'
+import { startRabbitmq } from '../support/rabbitmq.ts'
+
+const { hasPackage } = inject('rabbitmq')
+
+/** Node 20 runs no TypeScript, so the demo is the compiled one. */
+const DEMO = fileURLToPath(new URL('../../dist/examples/demo/main.js', import.meta.url))
+const FILES = 150
+const LIMIT_MS = 150_000
+
+/** Small enough to be made at once, enough work that the server goes and comes back in the middle of it. */
+function makeFiles(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'replyto-demo-test-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  for (let file = 0; file < FILES; file++)
+    writeFileSync(join(dir, `file-${file}`), `some words on line ${file}\n`.repeat(20_000))
+  return dir
+}
+
+test.skipIf(!hasPackage)(
+  'the demo loses nothing when a worker is killed and the server is restarted in the middle',
+  async () => {
+    const input = makeFiles()
+    const server = await startRabbitmq()
+    onTestFinished(() => server.end())
+    const demo = spawn(process.execPath, [DEMO, input, '--broker', server.url])
+    onTestFinished(() => void demo.kill('SIGKILL'))
+    const exited = once(demo, 'exit')
+    let stdout = ''
+    let stderr = ''
+    demo.stdout.on('data', (text) => (stdout += String(text)))
+    demo.stderr.on('data', (text) => (stderr += String(text)))
+    const done = (): number => Number([...stdout.matchAll(/^(\d+) of \d+$/gm)].at(-1)?.[1] ?? 0)
+
+    await eventually(() => done() > 0, { within: 30_000, what: 'the first tenth of the files' })
+    await server.stop()
+    const doneBefore = done()
+    expect(doneBefore, 'the server was to stop in the middle').toBeLessThan(FILES)
+    await server.start()
+
+    expect(await exited, stderr).toEqual([0, null])
+    expect(stdout).toMatch(/kill -9 \d+: worker-\d had [1-9]\d* calls at work/)
+    expect(stdout).toMatch(/^150 files, 150 results, 0 lost, \d+ run again$/m)
+    expect(stdout).toMatch(/file by file: 0 differ/)
+    expect(stdout.match(/killed \(SIGKILL\)/g)).toHaveLength(1)
+    expect(stdout.match(/drained/g)).toHaveLength(2)
+  },
+  LIMIT_MS,
+)
