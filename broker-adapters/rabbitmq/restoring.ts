@@ -12,6 +12,7 @@ const LONGEST_PAUSE_MS = 5_000
 /** @param session throws while there is none: the next one puts everything in place. */
 export function createRestore(session: () => Session, log: AdapterContext['log']): Restore {
   return (what, standing, why) => {
+    if (sessionNow().length === 0) return
     log('warn', 'RABBITMQ_RESTORED', `${what} is put in place again: ${why}`)
     void restore(what, standing)
   }

@@ -72,7 +72,7 @@ test('the pages that the README promises are there and every relative link leads
   for (const page of [
     'README.md',
     'CONTRIBUTING.md',
-    ...['architecture', 'protocol', 'semantics', 'errors', 'embedded', 'adding-an-adapter', 'testing'].map(
+    ...['architecture', 'protocol', 'semantics', 'errors', 'embedded', 'rabbitmq', 'adding-an-adapter', 'testing'].map(
       (name) => `docs/${name}.md`,
     ),
   ]) {
