@@ -60,10 +60,10 @@ export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBro
   function take(raw: ConsumeMessage, consumer: ConsumerChannel, origin: Origin): void {
     const message = readRequest(raw)
     const waitMs = remainingMs(message.headers, now())
-    const own = { ...message, headers: withoutDue(message.headers) }
+    const headers = withoutDue(message.headers)
     const facts = {
       raw,
-      message: own,
+      message: headers === message.headers ? message : { ...message, headers },
       redelivered: raw.fields.redelivered,
       handBacks: handBacksOf(raw),
       fence: undefined,

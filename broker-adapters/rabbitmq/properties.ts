@@ -18,18 +18,19 @@ const ESCAPE = 'rt-user-'
 export function requestProperties(message: Message, headers = message.headers): Options.Publish {
   const { id, type, replyTo, contentType, contentEncoding } = message
   const sentAt = integerHeader(headers, HEADER.sent) ?? Date.now()
-  return {
+  const properties: Options.Publish = {
     messageId: id,
     correlationId: id,
     type,
     contentType,
-    ...(replyTo === undefined ? {} : { replyTo }),
-    ...(contentEncoding === undefined ? {} : { contentEncoding }),
     headers: writeHeaders(headers),
     timestamp: Math.floor(sentAt / 1_000),
     deliveryMode: PERSISTENT,
     mandatory: true,
   }
+  if (replyTo !== undefined) properties.replyTo = replyTo
+  if (contentEncoding !== undefined) properties.contentEncoding = contentEncoding
+  return properties
 }
 
 export function replyProperties({
@@ -39,16 +40,17 @@ export function replyProperties({
   contentEncoding,
   headers,
 }: Reply): Options.Publish {
-  return {
+  const properties: Options.Publish = {
     messageId: correlationId,
     correlationId,
     type,
     contentType,
-    ...(contentEncoding === undefined ? {} : { contentEncoding }),
     headers: writeHeaders(headers),
     deliveryMode: PERSISTENT,
     mandatory: true,
   }
+  if (contentEncoding !== undefined) properties.contentEncoding = contentEncoding
+  return properties
 }
 
 /** Whatever a stranger wrote, ids are strings and headers are flat strings. */
@@ -114,7 +116,7 @@ function writeHeaders(headers: Readonly<Record<string, string>>): Readonly<Recor
 function readHeaders(table: Record<string, unknown> | undefined): Record<string, string> {
   const headers: Record<string, string> = Object.create(null) as Record<string, string> // a stranger's name may be __proto__
   for (const name in table) {
-    const value = OF_THE_SERVER.test(name) ? undefined : text(table[name])
+    const value = name.startsWith('x-') && OF_THE_SERVER.test(name) ? undefined : text(table[name])
     if (value !== undefined) headers[name.startsWith(ESCAPE) ? name.slice(ESCAPE.length) : name] = value
   }
   return headers

@@ -20,9 +20,11 @@ export interface Publisher {
 const MAX_UNCONFIRMED = 4_000
 
 interface InFlight {
+  readonly key: string
+  readonly messageId: unknown
   readonly size: number
+  readonly resolve: (outcome: PublishOutcome) => void
   isReturned: boolean
-  readonly settle: (outcome: PublishOutcome) => void
 }
 
 /**
@@ -34,8 +36,6 @@ export function createPublisher(
   { maxMessageBytes, log }: { readonly maxMessageBytes: number; readonly log: AdapterContext['log'] },
 ): Publisher {
   const inFlight = new Set<InFlight>()
-  /** By route and message id: a return names nothing else. */
-  const byName = new Map<string, InFlight[]>()
   const waiting: (() => void)[] = []
   let maxBytes = maxMessageBytes
   let channel: ConfirmChannel | undefined
@@ -67,18 +67,27 @@ export function createPublisher(
     if (limit !== undefined) maxBytes = Math.min(maxBytes, limit)
     const reason = why === undefined ? 'the channel was closed' : shortOf(why)
     if (isDenied(why)) return failAll({ status: 'refused', reason })
-    for (const entry of inFlight) entry.settle(entry.size > maxBytes ? tooLarge() : { status: 'unknown', reason })
+    for (const entry of inFlight) settle(entry, entry.size > maxBytes ? tooLarge() : { status: 'unknown', reason })
   }
 
   function failAll(outcome: PublishOutcome): void {
-    for (const entry of inFlight) entry.settle(outcome)
+    for (const entry of inFlight) settle(entry, outcome)
     for (const next of waiting.splice(0)) next()
   }
 
+  /** Route and message id are all that a return names. It is rare, so it is looked for. */
   function onReturn({ fields, properties }: RawMessage): void {
-    const entries = byName.get(nameOf(fields.routingKey, properties.messageId))
-    const entry = entries?.find(({ isReturned }) => !isReturned)
-    if (entry !== undefined) entry.isReturned = true
+    for (const entry of inFlight) {
+      if (entry.isReturned || entry.key !== fields.routingKey || entry.messageId !== properties.messageId) continue
+      entry.isReturned = true
+      return
+    }
+  }
+
+  function settle(entry: InFlight, outcome: PublishOutcome): void {
+    if (!inFlight.delete(entry)) return
+    waiting.shift()?.()
+    entry.resolve(outcome)
   }
 
   function tooLarge(): PublishOutcome {
@@ -86,55 +95,39 @@ export function createPublisher(
   }
 
   /** The server returns what it cannot route before it confirms it. */
-  function register(
-    name: string,
-    size: number,
-  ): { readonly entry: InFlight; readonly outcome: Promise<PublishOutcome> } {
-    let resolve: (outcome: PublishOutcome) => void = unreachable
-    const outcome = new Promise<PublishOutcome>((settled) => (resolve = settled))
-    const entry: InFlight = {
-      size,
-      isReturned: false,
-      settle(result) {
-        if (!inFlight.delete(entry)) return
-        forget(name, entry)
-        waiting.shift()?.()
-        resolve(result)
-      },
-    }
-    inFlight.add(entry)
-    const others = byName.get(name)
-    if (others === undefined) byName.set(name, [entry])
-    else others.push(entry)
-    return { entry, outcome }
-  }
-
-  function forget(name: string, entry: InFlight): void {
-    const entries = byName.get(name)
-    if (entries === undefined) return
-    if (entries.length === 1) byName.delete(name)
-    else entries.splice(entries.indexOf(entry), 1)
-  }
-
-  async function publish(
-    { exchange = '', key }: Route,
+  function send(
+    open: ConfirmChannel,
+    route: Route,
     body: Uint8Array,
     properties: Options.Publish,
   ): Promise<PublishOutcome> {
-    if (body.length > maxBytes) return tooLarge()
+    return new Promise((resolve) => {
+      const { exchange = '', key } = route
+      const { messageId } = properties
+      const entry: InFlight = { key, messageId, size: body.length, resolve, isReturned: false }
+      inFlight.add(entry)
+      try {
+        open.publish(exchange, key, toBuffer(body), properties, (error: unknown) => {
+          if (error === null || error === undefined) settle(entry, entry.isReturned ? UNROUTABLE : STORED)
+          else if (isNack(error)) settle(entry, REFUSED) // that of a channel which closes is settled by `onClosed`, which knows why
+        })
+      } catch (error) {
+        settle(entry, session.isOpen && channel === open ? { status: 'refused', reason: shortOf(error) } : NOT_SENT)
+      }
+    })
+  }
+
+  async function sendWhenOpen(route: Route, body: Uint8Array, properties: Options.Publish): Promise<PublishOutcome> {
     while (inFlight.size >= MAX_UNCONFIRMED && session.isOpen) await new Promise<void>((next) => waiting.push(next))
     const open = channel ?? (await opening)
-    if (open === undefined || !session.isOpen) return NOT_SENT
-    const { entry, outcome } = register(nameOf(key, properties.messageId), body.length)
-    try {
-      open.publish(exchange, key, toBuffer(body), properties, (error: unknown) => {
-        if (error === null || error === undefined) entry.settle(entry.isReturned ? UNROUTABLE : STORED)
-        else if (isNack(error)) entry.settle(REFUSED) // that of a channel which closes is settled by `onClosed`, which knows why
-      })
-    } catch (error) {
-      entry.settle(session.isOpen && channel === open ? { status: 'refused', reason: shortOf(error) } : NOT_SENT)
-    }
-    return outcome
+    return open === undefined || !session.isOpen ? NOT_SENT : send(open, route, body, properties)
+  }
+
+  function publish(route: Route, body: Uint8Array, properties: Options.Publish): Promise<PublishOutcome> {
+    if (body.length > maxBytes) return Promise.resolve(tooLarge())
+    if (channel === undefined || !session.isOpen || inFlight.size >= MAX_UNCONFIRMED)
+      return sendWhenOpen(route, body, properties)
+    return send(channel, route, body, properties)
   }
 
   return { publish }
@@ -151,10 +144,6 @@ const REFUSED: PublishOutcome = Object.freeze({
 
 function isNack(error: unknown): boolean {
   return error instanceof Error && error.message === 'message nacked' // amqplib has no code for it
-}
-
-function nameOf(key: string, messageId: unknown): string {
-  return `${key}\n${String(messageId)}`
 }
 
 function unreachable(): void {}

@@ -43,10 +43,10 @@ test.skipIf(!hasPackage)(
     await server.stop()
     const doneBefore = done()
     console.error('BEFORE', doneBefore)
-    expect(doneBefore, 'the server was to stop in the middle').toBeLessThan(FILES)
+    expect(doneBefore).toBeLessThan(FILES) // else it was no restart in the middle
     await server.start()
 
-    expect(await exited, stderr).toEqual([0, null])
+    expect({ exit: await exited, stderr }).toMatchObject({ exit: [0, null] }) // which shows what was said
     expect(stdout).toMatch(/kill -9 \d+: worker-\d had [1-9]\d* calls at work/)
     expect(stdout).toMatch(/^240 files, 240 results, 0 lost, \d+ run again$/m)
     expect(stdout).toMatch(/file by file: 0 differ/)
