@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { PublishOutcome } from '../adapter.ts'
 import { openChannel } from './channels.ts'
-import type { Session } from './dial.ts'
+import { SETTLING_MS, type Session } from './dial.ts'
 import { shortOf } from './failures.ts'
 import type { RawMessage } from './properties.ts'
 
@@ -64,6 +64,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   function settle(act: () => void): void {
     if (isOver) return
     unsettled--
+    session.settledAt = performance.now()
     try {
       act()
     } catch (error) {
@@ -75,7 +76,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   function endIfDone(): void {
     if (!isCancelled || unsettled > 0 || isOver) return
     finish(true)
-    closeChannel()
+    setTimeout(closeChannel, SETTLING_MS).unref()
   }
   /** In the order of the queue, as that is the order in which the server puts them back. */
   function flushReturns(): void {

@@ -13,6 +13,8 @@ export interface Session {
   /** All that are open, but for those of the publisher. */
   readonly channels: Set<Channel>
   readonly isOpen: boolean
+  /** When something was settled last, by `performance.now()`. */
+  settledAt: number
   /** Resolves with the reason when one of the connections is gone; never rejects. */
   readonly ended: Promise<string>
   /** It is of no use any more: a new one is dialled for. */
@@ -24,6 +26,11 @@ export interface Session {
 /** Older servers lack message TTL in quorum queues and dead-lettering that loses nothing. */
 const OLDEST = [3, 10] as const
 const CLOSE_MS = 2_000
+/**
+ * Between the last ack and the end of its channel. A quorum queue takes some dozens of acks at a time, and the server forgets
+ * the rest when the channel ends: what they settled would come again. It confirms no ack.
+ */
+export const SETTLING_MS = 250
 
 /**
  * Connects to one node. Rejects with BROKER_REFUSED for what dialling again cannot mend, CONFIG if amqplib is missing, else
@@ -101,7 +108,7 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
     model.on('handler-error', (error) => end(`a listener threw: ${shortOf(error)}`))
   }
   const channels = new Set<Channel>()
-  return {
+  const session: Session = {
     node,
     consuming,
     publishing,
@@ -111,12 +118,16 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
     },
     ended,
     fail: (reason) => end(reason),
+    settledAt: -Infinity,
     async end() {
+      const waitMs = session.settledAt + SETTLING_MS - performance.now()
+      if (isOpen && waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
       if (isOpen) await within(CLOSE_MS, Promise.all([...channels].map(closeChannel)))
       await Promise.all([publishing, consuming].map(closeModel))
       end('it was closed')
     },
   }
+  return session
 }
 
 /** Each channel has a buffer of its own in amqplib, so the end of the connection would overtake what was settled last. */
