@@ -71,6 +71,11 @@ async function startClient(place: Place, type: 'classic' | 'quorum'): Promise<Be
 async function startWorker(place: Place, type: 'classic' | 'quorum'): Promise<BenchWorker> {
   const { model, publishing, consuming, requests } = await open(place, type)
   const handled = countHandled()
+  let isClosing = false
+  const fail = (error: unknown): void => {
+    if (isClosing) return // what is not confirmed yet is not waited for
+    throw error instanceof Error ? error : new Error(String(error))
+  }
   await consuming.consume(requests, (message) => {
     if (message === null) return
     const payload = JSON.parse(message.content.toString()) as Payload // written by `startClient`
@@ -83,7 +88,13 @@ async function startWorker(place: Place, type: 'classic' | 'quorum'): Promise<Be
     const body = Buffer.from(JSON.stringify(payload))
     publishing.sendToQueue(replyTo, body, { persistent: true, correlationId }, orElse(fail, end))
   })
-  return { handled: (count) => handled.reached(count), close: () => model.close() }
+  return {
+    handled: (count) => handled.reached(count),
+    close() {
+      isClosing = true
+      return model.close()
+    },
+  }
 }
 
 function orElse(fail: (error: unknown) => void, done?: () => void): (error: unknown) => void {
@@ -91,8 +102,4 @@ function orElse(fail: (error: unknown) => void, done?: () => void): (error: unkn
     if (error === null || error === undefined) done?.()
     else fail(error)
   }
-}
-
-function fail(error: unknown): never {
-  throw error instanceof Error ? error : new Error(String(error))
 }
