@@ -1,7 +1,7 @@
 import type { Channel, ConsumeMessage } from 'amqplib'
 import type { PublishOutcome } from '../adapter.ts'
 import { openChannel } from './channels.ts'
-import { SETTLING_MS, type Session } from './dial.ts'
+import type { Session } from './dial.ts'
 import { shortOf } from './failures.ts'
 import type { RawMessage } from './properties.ts'
 
@@ -64,7 +64,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   function settle(act: () => void): void {
     if (isOver) return
     unsettled--
-    session.settledAt = performance.now()
+    session.noteSettled()
     try {
       act()
     } catch (error) {
@@ -76,7 +76,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   function endIfDone(): void {
     if (!isCancelled || unsettled > 0 || isOver) return
     finish(true)
-    setTimeout(closeChannel, SETTLING_MS).unref()
+    void session.settled().then(closeChannel)
   }
   /** In the order of the queue, as that is the order in which the server puts them back. */
   function flushReturns(): void {
@@ -123,6 +123,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
     async close() {
       if (isOver) return
       finish(true)
+      await session.settled()
       await channel.close().catch(() => {}) // it is closed already
     },
     end: () => finish(false),

@@ -13,8 +13,10 @@ export interface Session {
   /** All that are open, but for those of the publisher. */
   readonly channels: Set<Channel>
   readonly isOpen: boolean
-  /** When something was settled last, by `performance.now()`. */
-  settledAt: number
+  /** Something was acked or given back now. */
+  noteSettled(): void
+  /** Resolves when a channel may end without taking that along; see `SETTLING_MS`. */
+  settled(): Promise<void>
   /** Resolves with the reason when one of the connections is gone; never rejects. */
   readonly ended: Promise<string>
   /** It is of no use any more: a new one is dialled for. */
@@ -30,7 +32,7 @@ const CLOSE_MS = 2_000
  * Between the last ack and the end of its channel. A quorum queue takes some dozens of acks at a time, and the server forgets
  * the rest when the channel ends: what they settled would come again. It confirms no ack.
  */
-export const SETTLING_MS = 250
+const SETTLING_MS = 250
 
 /**
  * Connects to one node. Rejects with BROKER_REFUSED for what dialling again cannot mend, CONFIG if amqplib is missing, else
@@ -108,6 +110,7 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
     model.on('handler-error', (error) => end(`a listener threw: ${shortOf(error)}`))
   }
   const channels = new Set<Channel>()
+  let settledAt = -Infinity
   const session: Session = {
     node,
     consuming,
@@ -118,10 +121,13 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
     },
     ended,
     fail: (reason) => end(reason),
-    settledAt: -Infinity,
-    async end() {
-      const waitMs = session.settledAt + SETTLING_MS - performance.now()
+    noteSettled: () => void (settledAt = performance.now()),
+    async settled() {
+      const waitMs = settledAt + SETTLING_MS - performance.now()
       if (isOpen && waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs))
+    },
+    async end() {
+      await session.settled()
       if (isOpen) await within(CLOSE_MS, Promise.all([...channels].map(closeChannel)))
       await Promise.all([publishing, consuming].map(closeModel))
       end('it was closed')

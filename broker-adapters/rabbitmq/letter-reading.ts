@@ -109,6 +109,7 @@ function createReading(parts: {
   async function giveBack(): Promise<void> {
     await Promise.all(consumers.map((tag) => channel.cancel(tag)))
     for (const raw of held.values()) channel.nack(raw, false, true)
+    if (held.size > 0) session.noteSettled()
   }
 
   async function arrival(): Promise<ConsumeMessage | undefined> {
@@ -137,9 +138,11 @@ function createReading(parts: {
     ack(raw) {
       held.delete(raw.fields.deliveryTag)
       channel.ack(raw)
+      session.noteSettled()
     },
     async close() {
       await giveBack().catch(() => {}) // the channel is gone: everything goes back by that
+      await session.settled()
       await closeChannel(channel)
       await countWhenFree(session, dead).catch(() => {}) // whoever reads next waits for it too
       await closeChannel(turn)
