@@ -90,9 +90,12 @@ export function handBacksOf({ properties, fields }: RawMessage): number {
   return typeof count === 'number' ? count : fields.redelivered ? 1 : 0
 }
 
-/** Why the server itself took it out of a work queue, as it does beyond the delivery limit. */
+/** Why the server itself took it out of its queue; the last time, as what was delayed has died of its delay before. */
 export function deathOf({ properties }: RawMessage): string | undefined {
-  return text(properties.headers?.['x-first-death-reason'])
+  const deaths: unknown = properties.headers?.['x-death']
+  const last: unknown = Array.isArray(deaths) ? deaths[0] : undefined
+  const reason = typeof last === 'object' && last !== null && 'reason' in last ? text(last.reason) : undefined
+  return reason ?? text(properties.headers?.['x-first-death-reason'])
 }
 
 export function toBuffer(body: Uint8Array): Buffer {
