@@ -6,7 +6,6 @@ const ACCESS_REFUSED = 403
 const NOT_FOUND = 404
 const RESOURCE_LOCKED = 405
 const PRECONDITION_FAILED = 406
-const NOT_ALLOWED = 530
 
 /** The reply code with which the server closed a channel or connection. */
 function codeOf(error: unknown): number | undefined {
@@ -49,14 +48,11 @@ export function refusalText(
 ): string | undefined {
   const text = shortOf(error)
   const code = codeOf(error)
-  if (code === ACCESS_REFUSED && /vhost/i.test(text))
-    return `user '${username}' may not use the vhost '${vhost}': rabbitmqctl set_permissions -p ${vhost} ${username} '.*' '.*' '.*'`
   if (code === ACCESS_REFUSED || /ACCESS[-_]REFUSED/.test(text))
     return `the login of user '${username}' was refused: check the name and the password in the URL (guest may only come from the server's own machine)`
-  if (code === NOT_ALLOWED && /access to vhost/i.test(text) && /refused/i.test(text))
-    return `user '${username}' may not use the vhost '${vhost}': rabbitmqctl set_permissions -p ${vhost} ${username} '.*' '.*' '.*'`
-  if (code === NOT_ALLOWED && /vhost/i.test(text))
-    return `there is no vhost '${vhost}': make it with rabbitmqctl add_vhost ${vhost}, or correct the end of the URL`
+  // Opening asks for the vhost and nothing else; amqplib does not hand on why it is refused.
+  if (/Expected ConnectionOpenOk; got <ConnectionClose/.test(text))
+    return `the vhost '${vhost}' is missing, or not for user '${username}': rabbitmqctl add_vhost ${vhost}, rabbitmqctl set_permissions -p ${vhost} ${username} '.*' '.*' '.*', or correct the end of the URL (a limit of its connections is told the same way)`
   if (/CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|ERR_TLS|wrong version number|certificate/i.test(text))
     return `TLS failed: ${text}; check tls: { ca, cert, key, servername } and whether the port speaks TLS (amqps://)`
   return undefined
