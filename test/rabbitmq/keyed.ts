@@ -4,7 +4,6 @@ import type { BrokerAdapter } from '../../broker-adapters/adapter.ts'
 import { rabbitmq } from '../../broker-adapters/rabbitmq/index.ts'
 import { queueRef } from '../conformance/case-context.ts'
 
-export const URL_OF_SERVER = process.env['REPLYTO_TEST_RABBITMQ_URL'] ?? 'amqp://127.0.0.1:5699'
 export const KEYED = queueRef({ features: { keyed: true, priority: false, frames: false } })
 
 export async function startAdapter(namespace: string, url: string): Promise<BrokerAdapter> {

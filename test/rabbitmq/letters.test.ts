@@ -1,12 +1,13 @@
 import { connect } from 'amqplib'
 import { randomUUID } from 'node:crypto'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, describe, expect, inject, test } from 'vitest'
 import type { BrokerAdapter } from '../../broker-adapters/adapter.ts'
 import { rabbitmq } from '../../broker-adapters/rabbitmq/index.ts'
 import { queueRef, requestOf } from '../conformance/case-context.ts'
 import { allOf, eventuallyPasses } from '../support/eventually.ts'
 
-const url = process.env['REPLYTO_TEST_RABBITMQ_URL'] ?? 'amqp://127.0.0.1:5699'
+const { url: given, whyNot } = inject('rabbitmq')
+const url = given ?? ''
 const queue = queueRef()
 const WHY = { code: 'CRASHED', reason: 'no', attempts: 1 }
 const cleanUps: (() => Promise<unknown>)[] = []
@@ -37,54 +38,56 @@ const idsIn = async (adapter: BrokerAdapter): Promise<string[]> =>
   (await allOf(adapter.deadLetters(queue).list())).map(({ message }) => message.id)
 const newNamespace = (): string => `t-${randomUUID().slice(0, 8)}`
 
-test('readers side by side see all of them, in their order, as often as they look', async () => {
-  const namespace = newNamespace()
-  const [one, other] = [await started(namespace), await started(namespace)]
-  const ids = await parked(one, 20)
-  const seen = await Promise.all([one, other, one, other].map(idsIn))
-  expect(seen).toEqual([ids, ids, ids, ids])
-  expect(await idsIn(one)).toEqual(ids)
-}, 20_000)
+describe.skipIf(given === undefined)(`dead letters${given === undefined ? ` [${whyNot}]` : ''}`, () => {
+  test('readers side by side see all of them, in their order, as often as they look', async () => {
+    const namespace = newNamespace()
+    const [one, other] = [await started(namespace), await started(namespace)]
+    const ids = await parked(one, 20)
+    const seen = await Promise.all([one, other, one, other].map(idsIn))
+    expect(seen).toEqual([ids, ids, ids, ids])
+    expect(await idsIn(one)).toEqual(ids)
+  }, 20_000)
 
-test('more than a window is read window by window; a reader that leaves or stops gives all back', async () => {
-  const namespace = newNamespace()
-  const [one, other] = [await started(namespace), await started(namespace)]
-  const ids = await parked(one, 10, 10 * 1024 * 1024)
-  expect(await idsIn(one)).toEqual(ids)
-  for await (const { message } of one.deadLetters(queue).list()) {
-    expect(message.id).toBe(ids[0])
-    break
-  }
-  expect((await one.stats(queue)).dead).toBe(10)
-  const letters = one.deadLetters(queue).list()[Symbol.asyncIterator]()
-  await letters.next()
-  expect((await other.stats(queue)).dead).toBeLessThan(10)
-  await one.stop()
-  await expect(
-    (async () => {
-      while (!(await letters.next()).done);
-    })(),
-  ).rejects.toThrow(/BROKER_UNAVAILABLE|CLOSED/)
-  await eventuallyPasses(async () => expect((await idsIn(other)).toSorted()).toEqual(ids.toSorted()))
-  expect(await other.deadLetters(queue).purge({})).toBe(10)
-}, 60_000)
+  test('more than a window is read window by window; a reader that leaves or stops gives all back', async () => {
+    const namespace = newNamespace()
+    const [one, other] = [await started(namespace), await started(namespace)]
+    const ids = await parked(one, 10, 10 * 1024 * 1024)
+    expect(await idsIn(one)).toEqual(ids)
+    for await (const { message } of one.deadLetters(queue).list()) {
+      expect(message.id).toBe(ids[0])
+      break
+    }
+    expect((await one.stats(queue)).dead).toBe(10)
+    const letters = one.deadLetters(queue).list()[Symbol.asyncIterator]()
+    await letters.next()
+    expect((await other.stats(queue)).dead).toBeLessThan(10)
+    await one.stop()
+    await expect(
+      (async () => {
+        while (!(await letters.next()).done);
+      })(),
+    ).rejects.toThrow(/BROKER_UNAVAILABLE|CLOSED/)
+    await eventuallyPasses(async () => expect((await idsIn(other)).toSorted()).toEqual(ids.toSorted()))
+    expect(await other.deadLetters(queue).purge({})).toBe(10)
+  }, 60_000)
 
-test('what a stranger put there is listed, replayed and purged like the rest', async () => {
-  const namespace = newNamespace()
-  const adapter = await started(namespace)
-  await parked(adapter, 1)
-  const connection = await connect(url)
-  cleanUps.push(() => connection.close())
-  const channel = await connection.createConfirmChannel()
-  const name = `${namespace}.dead.${queue.group}.${queue.service}.${queue.major}`
-  for (let index = 0; index < 2; index++) channel.sendToQueue(name, Buffer.of(index), { persistent: true })
-  await channel.waitForConfirms()
-  const letters = await allOf(adapter.deadLetters(queue).list())
-  expect(letters.map(({ code, reason }) => [code, reason])).toEqual([
-    ['CRASHED', 'no'],
-    ['CRASHED', expect.stringContaining('by a program that gave no reason')],
-    ['CRASHED', expect.stringContaining('by a program that gave no reason')],
-  ])
-  expect(await adapter.deadLetters(queue).purge({})).toBe(3)
-  expect((await adapter.stats(queue)).dead).toBe(0)
-}, 20_000)
+  test('what a stranger put there is listed, replayed and purged like the rest', async () => {
+    const namespace = newNamespace()
+    const adapter = await started(namespace)
+    await parked(adapter, 1)
+    const connection = await connect(url)
+    cleanUps.push(() => connection.close())
+    const channel = await connection.createConfirmChannel()
+    const name = `${namespace}.dead.${queue.group}.${queue.service}.${queue.major}`
+    for (let index = 0; index < 2; index++) channel.sendToQueue(name, Buffer.of(index), { persistent: true })
+    await channel.waitForConfirms()
+    const letters = await allOf(adapter.deadLetters(queue).list())
+    expect(letters.map(({ code, reason }) => [code, reason])).toEqual([
+      ['CRASHED', 'no'],
+      ['CRASHED', expect.stringContaining('by a program that gave no reason')],
+      ['CRASHED', expect.stringContaining('by a program that gave no reason')],
+    ])
+    expect(await adapter.deadLetters(queue).purge({})).toBe(3)
+    expect((await adapter.stats(queue)).dead).toBe(0)
+  }, 20_000)
+})

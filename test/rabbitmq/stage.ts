@@ -3,13 +3,13 @@ import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { connect, type Channel } from 'amqplib'
-import { onTestFinished } from 'vitest'
+import { inject, onTestFinished } from 'vitest'
 import type { BrokerAdapter } from '../../broker-adapters/adapter.ts'
 import { stateOf, workQueue } from '../../broker-adapters/rabbitmq/topology.ts'
 import { laneOf } from '../../broker-adapters/rabbitmq/storing.ts'
 import { HEADER } from '../../protocol/headers.ts'
 import { eventually } from '../support/eventually.ts'
-import { KEYED, startAdapter, URL_OF_SERVER } from './keyed.ts'
+import { KEYED, startAdapter } from './keyed.ts'
 import type { Hand } from './programs/owner.ts'
 
 /** A process that consumes the keyed queue. */
@@ -40,9 +40,11 @@ export interface Stage {
 const PROGRAM = fileURLToPath(new URL('../../dist/test/rabbitmq/programs/owner.js', import.meta.url))
 
 export async function setStage(): Promise<Stage> {
+  const { url, whyNot } = inject('rabbitmq')
+  if (url === undefined) throw new Error(`there is no server: ${whyNot}`)
   const namespace = `k${randomBytes(6).toString('hex')}`
   const cleanups: (() => unknown)[] = []
-  const model = await connect(URL_OF_SERVER, { noDelay: true })
+  const model = await connect(url, { noDelay: true })
   const channel = await model.createChannel()
   const queue = workQueue(namespace, KEYED)
   const partitionOf = (key: string): string => laneOf(queue, { [HEADER.key]: key })
@@ -58,12 +60,12 @@ export async function setStage(): Promise<Stage> {
     partitionOf,
     notesOf: async (key) => (await channel.checkQueue(stateOf(partitionOf(key)))).messageCount,
     async adapter() {
-      const adapter = await startAdapter(namespace, URL_OF_SERVER)
+      const adapter = await startAdapter(namespace, url)
       cleanups.push(() => adapter.stop())
       return adapter
     },
     async owner(prefetch = 10) {
-      const owner = startOwner([namespace, URL_OF_SERVER, String(prefetch)])
+      const owner = startOwner([namespace, url, String(prefetch)])
       cleanups.push(() => owner.kill())
       await owner.isUp
       return owner
