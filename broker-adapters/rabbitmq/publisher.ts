@@ -109,7 +109,7 @@ export function createPublisher(
       try {
         open.publish(exchange, key, toBuffer(body), properties, (error: unknown) => {
           if (error === null || error === undefined) settle(entry, entry.isReturned ? UNROUTABLE : STORED)
-          else if (isNack(error)) settle(entry, REFUSED) // that of a channel which closes is settled by `onClosed`, which knows why
+          else if (isNack(error)) settle(entry, NACKED) // that of a channel which closes is settled by `onClosed`, which knows why
         })
       } catch (error) {
         settle(entry, session.isOpen && channel === open ? { status: 'refused', reason: shortOf(error) } : NOT_SENT)
@@ -136,9 +136,12 @@ export function createPublisher(
 const STORED: PublishOutcome = Object.freeze({ status: 'stored' })
 const NOT_SENT: PublishOutcome = Object.freeze({ status: 'notSent' })
 const UNROUTABLE: PublishOutcome = Object.freeze({ status: 'unroutable', reason: 'no such queue' })
-/** It does not prove that it is not stored: a member of the queue that fails may have it. */
-const REFUSED: PublishOutcome = Object.freeze({
-  status: 'refused',
+/**
+ * A quorum queue says it while it has no leader, too, and it does not prove that the message is not stored: so the core tries
+ * again, as for any outcome that nobody knows.
+ */
+const NACKED: PublishOutcome = Object.freeze({
+  status: 'unknown',
   reason: 'the server did not accept it (basic.nack)',
 })
 

@@ -50,7 +50,9 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     await eventually(() => states.at(-1) === 'up', { within: 20_000, what: 'it says that it is not any more' })
     await goesOn(load)
     await load.settle()
-    await (await blocked)()
+    await (
+      await blocked
+    )()
   })
 
   test('the queue is deleted under its consumers: they make it again', async () => {
