@@ -6,7 +6,7 @@ import { countsOf } from './channels.ts'
 import { createLane, type Connected, type Source, type SourceOptions } from './lane.ts'
 import type { Held } from './held.ts'
 import type { HeldCount } from './held-counts.ts'
-import { createPartition } from './partition.ts'
+import { createPartition, type Partition } from './partition.ts'
 import { lanesOf, type WorkQueue } from './topology.ts'
 
 /** A subscription and what its adapter tells it. */
@@ -62,6 +62,8 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   let isBroken = false
   let standingBy: ConsumerChannel | undefined
   let isSharing = false
+  /** Since it was looked at, it became the owner of one, or somebody else came. */
+  let mayHaveMore = false
 
   function optionsOf(name: string, rank: number): SourceOptions {
     const line = (waiting[rank] ??= [])
@@ -149,19 +151,26 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
 
   /** The server gives a partition to who came first, so the first process would have all: what is more than its share goes on. */
   async function share(): Promise<void> {
-    const owned = partitions.filter(({ isOwned }) => isOwned)
-    if (isSharing || !isOpen || owned.length < 2) return
+    mayHaveMore = true
+    if (isSharing) return
     isSharing = true
     try {
-      const now = connected()
-      const consumers = (await countsOf(now.session, queue.name))?.consumers ?? 0
-      const fair = Math.ceil(partitions.length / Math.max(1, consumers))
-      await Promise.all(owned.slice(fair).map((partition) => partition.stepAside(now)))
+      while (mayHaveMore && isOpen) {
+        mayHaveMore = false
+        await leaveSome(partitions.filter(({ isOwned }) => isOwned))
+      }
     } catch {
       // The session ends, or somebody deletes the queue: both are mended elsewhere.
     } finally {
       isSharing = false
     }
+  }
+  async function leaveSome(owned: readonly Partition[]): Promise<void> {
+    if (owned.length < 2) return
+    const now = connected()
+    const consumers = (await countsOf(now.session, queue.name))?.consumers ?? 0
+    const fair = Math.ceil(partitions.length / Math.max(1, consumers))
+    await Promise.all(owned.slice(fair).map((partition) => partition.stepAside(now)))
   }
 
   return {

@@ -19,7 +19,7 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     expect(load.answered).toBeGreaterThan(0)
     await server.start()
     await goesOn(load)
-    await load.settle()
+    expect(await load.settle()).toBe(0)
   })
 
   test('it is killed', async () => {
@@ -27,7 +27,7 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     await server.kill()
     await server.start()
     await goesOn(load)
-    await load.settle()
+    expect(await load.settle()).toBe(0)
   })
 
   test('an operator closes all connections', async () => {
@@ -36,7 +36,7 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     await goesOn(load)
     await server.ctl('close_all_connections', 'again')
     await goesOn(load)
-    await load.settle()
+    expect(await load.settle()).toBe(0)
     expect(load.lines.filter(({ level }) => level === 'error')).toEqual([])
   })
 
@@ -49,7 +49,7 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     await server.ctl('set_vm_memory_high_watermark', '0.6')
     await eventually(() => states.at(-1) === 'up', { within: 20_000, what: 'it says that it is not any more' })
     await goesOn(load)
-    await load.settle()
+    expect(await load.settle()).toBe(0)
     await (
       await blocked
     )()
