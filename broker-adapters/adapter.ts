@@ -72,6 +72,8 @@ export interface Subscription {
   resume(): void
   /** True: messages wait that this consumer, with its free credit, should have got. */
   isStarved(): Promise<boolean>
+  /** The queue is paused for all, see `setPaused`. Asked now and then by each consumer that gets nothing, so it is to be cheap. */
+  isQueuePaused(): Promise<boolean>
   /** Consumes no more. What is held can still be settled; deliveries on their way here go back by themselves. */
   stop(): Promise<void>
 }

@@ -55,7 +55,7 @@ export function createDeliveryLoop(
         queue,
         isOpen: () => subscription !== undefined && !isPaused && !isStopped,
         isStarved: async () => (await subscription?.isStarved()) ?? false,
-        isPaused: async () => (await adapter.stats(queue.ref)).isPaused,
+        isPaused: async () => (await subscription?.isQueuePaused()) ?? false,
         rebuild,
       })
       addCleanup(() => watch?.close())

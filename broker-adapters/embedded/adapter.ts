@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { BrokerError, messageOf } from '../../protocol/errors.ts'
 import { isFinalReply, type Message, type QueueRef, type Reply } from '../../protocol/message.ts'
 import { queueName } from '../../protocol/queue-names.ts'
-import type { AdapterContext, BrokerAdapter, PublishOutcome, QueueStats } from '../adapter.ts'
+import type { AdapterContext, BrokerAdapter, PublishOutcome } from '../adapter.ts'
 import { createAsk, type Ask } from './ask.ts'
+import { askStats } from './ask-stats.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
 import { writeMessage, writeReply } from './envelope.ts'
 import { listLetters, purgeLetters, replayLetters } from './letters.ts'
@@ -114,7 +115,7 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
     },
     async stats(queue) {
       const name = nameOf(queue)
-      return current().ask(OP.STATS, (writer) => writer.str(name), readStats)
+      return askStats(current().ask, name)
     },
     async openMailbox(callId, { createForMs }, onReply) {
       const { context, mailboxes } = current()
@@ -295,10 +296,6 @@ function readReplyStatus(
 
 function readNumber(fields: FrameReader): number {
   return fields.u32()
-}
-
-function readStats(fields: FrameReader): QueueStats {
-  return JSON.parse(fields.str()) as QueueStats // the hub's statsOf
 }
 
 function nothing(): void {}

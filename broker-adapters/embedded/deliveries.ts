@@ -1,6 +1,7 @@
 import type { DeadLetterReason, Delivery, Subscription } from '../adapter.ts'
 import type { Message } from '../../protocol/message.ts'
 import type { Ask } from './ask.ts'
+import { askStats } from './ask-stats.ts'
 import { readMessage, writeMessage } from './envelope.ts'
 import type { Link } from './link.ts'
 import { readPlacing } from './placing.ts'
@@ -269,6 +270,7 @@ export function createDeliveries(options: {
       },
       resume: () => flow(FLOW.resume),
       isStarved,
+      isQueuePaused: async () => (await askStats(ask, owner.queue)).isPaused,
       stop() {
         flow(FLOW.stop)
         dropIfDone(owner)

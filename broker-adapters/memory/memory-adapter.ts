@@ -294,6 +294,7 @@ export function createMemoryAdapter({ name, clock }: MemoryAdapterOptions): Brok
         const isOpen = queue.consumers.has(consumer) && !consumer.isPaused
         return isOpen && consumer.held < consumer.prefetch && !queue.isPaused && queue.ready.hasNext()
       },
+      isQueuePaused: () => Promise.resolve(queue.isPaused),
       async stop() {
         queue.consumers.delete(consumer)
         await later()

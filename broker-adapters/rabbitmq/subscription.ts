@@ -200,6 +200,7 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
       isQueuePaused = isNowPaused
       inTurn(isNowPaused ? pauseQueue : open).catch(ignoreUnavailable)
     },
+    isQueuePaused: () => Promise.resolve(isQueuePaused),
     async isStarved() {
       if (!isOpen || handed.size >= prefetch || waiting.some((line) => line.length > 0)) return false
       const now = connected()

@@ -50,6 +50,7 @@ export function createFaultyConsumer(
         isPaused = false
         inner?.resume()
       },
+      isQueuePaused: async () => (await inner?.isQueuePaused()) ?? false,
       isStarved: async () => (isMute ? isWaitedFor() : ((await inner?.isStarved()) ?? false)),
       async stop() {
         events.add({ kind: 'stopConsuming', id: '' })

@@ -100,6 +100,7 @@ export function handFed(reply: BrokerAdapter['reply'] = async (_address, replies
           pause: async () => void paused.push(true),
           resume: () => void paused.push(false),
           isStarved: async () => false,
+          isQueuePaused: async () => false,
           stop: async () => {},
         }
       },
