@@ -63,8 +63,9 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     const features = { keyed: true, priority: false, frames: false }
     await channel.deleteQueue(workQueue(load.namespace, { group, service, major, features }).name)
     await model.close()
+    await eventually(() => load.lines.some(({ code }) => code === 'RABBITMQ_RESTORED'), { what: 'it is said' })
     await goesOn(load)
-    expect(load.lines.some(({ code }) => code === 'RABBITMQ_RESTORED')).toBe(true)
+    expect(load.workers.map((worker) => worker.health().state)).toEqual(['consuming', 'consuming'])
   })
 })
 

@@ -1,0 +1,43 @@
+import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { connect } from '../../broker-adapters/connect.ts'
+import { rabbitmq } from '../../broker-adapters/rabbitmq/index.ts'
+import { errorOf } from '../conformance/probe.ts'
+import { startProxy, type TcpProxy } from '../support/tcp-proxy.ts'
+import { goesOn, startLoad } from './load.ts'
+
+const { url = 'amqp://127.0.0.1:1', whyNot } = inject('rabbitmq')
+
+describe.skipIf(whyNot !== undefined)('a network that lies', { timeout: 60_000 }, () => {
+  const proxied = async (): Promise<{ readonly proxy: TcpProxy; readonly target: string }> => {
+    const { hostname, port } = new URL(url)
+    const proxy = await startProxy({ host: hostname, port: Number(port) })
+    onTestFinished(() => proxy.close())
+    const through = new URL(url)
+    through.host = `127.0.0.1:${proxy.port}`
+    return { proxy, target: through.href }
+  }
+
+  test('connections that carry nothing any more are found by heartbeats, and nothing is lost', async () => {
+    const { proxy, target } = await proxied()
+    const load = await startLoad(() => rabbitmq({ url: target, heartbeatMs: 1_000 }))
+    proxy.freeze()
+    await goesOn(load)
+    expect(load.lines.some(({ code }) => code === 'BROKER_DOWN')).toBe(true)
+    expect(await load.settle()).toBe(0)
+  })
+
+  test('a server that takes connections and says nothing is given up in its time', async () => {
+    const { proxy, target } = await proxied()
+    proxy.swallow()
+    const began = performance.now()
+    const error = await errorOf(connect(rabbitmq({ url: target, dialTimeoutMs: 300 }), { connectTimeoutMs: 1_500 }))
+    expect(error).toMatchObject({ code: 'BROKER_UNAVAILABLE' })
+    expect(performance.now() - began).toBeLessThan(10_000)
+  })
+
+  test('of several nodes the first one that answers is taken', async () => {
+    const broker = await connect(['amqp://127.0.0.1:1', url])
+    expect(broker.state).toBe('up')
+    await broker.close()
+  })
+})

@@ -1,0 +1,50 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+
+/** Stands between a client and its server, and can behave as a bad network does. */
+export interface TcpProxy {
+  readonly port: number
+  /** From now on nothing goes through the connections that are there, and none of them ends. */
+  freeze(): void
+  /** New connections are taken, and nothing ever comes back. */
+  swallow(): void
+  /** Ends itself and all connections. */
+  close(): Promise<void>
+}
+
+export async function startProxy(to: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
+  const sockets = new Set<Socket>()
+  let isSwallowing = false
+  const keep = (socket: Socket): Socket => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+    socket.on('error', () => {}) // the other side hears of it by its own socket
+    return socket
+  }
+  const server = createServer((near) => {
+    keep(near)
+    if (isSwallowing) return void near.resume()
+    const far = keep(connect(to.port, to.host))
+    near.pipe(far).pipe(near)
+    near.on('close', () => far.destroy())
+    far.on('close', () => near.destroy())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (typeof address !== 'object' || address === null) throw new Error('a proxy listens on a port')
+  return {
+    port: address.port,
+    freeze() {
+      for (const socket of sockets) socket.unpipe().pause()
+    },
+    swallow() {
+      isSwallowing = true
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
