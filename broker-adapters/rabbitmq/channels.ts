@@ -1,4 +1,5 @@
 import type { Channel } from 'amqplib'
+import { BrokerError } from '../../protocol/errors.ts'
 import type { AdapterContext } from '../adapter.ts'
 import type { Session } from './dial.ts'
 import { isMissing, isOtherwise, toBrokerError } from './failures.ts'
@@ -51,17 +52,26 @@ const ANSWER_MS = 10_000
 
 /**
  * A server may leave a question unanswered for ever, 3.10 that of consuming a quorum queue which has no leader yet after a
- * crash. Its channel is stuck then, and what that holds is held until its connection ends.
+ * crash. Its channel is stuck then, and what that holds is held until its connection ends. And when the connection ends, amqplib
+ * leaves open who waits for the end of a channel.
  */
-async function answered<T>(session: Session, question: string, answer: Promise<T>): Promise<T> {
-  const timer = setTimeout(() => {
-    session.fail(`the server did not answer ${question} within ${ANSWER_MS} ms`)
-  }, ANSWER_MS)
-  try {
-    return await answer
-  } finally {
-    clearTimeout(timer)
-  }
+function answered<T>(session: Session, question: string, answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const end = (reason: string): void => {
+      stop()
+      reject(new BrokerError('BROKER_UNAVAILABLE', `no answer to ${question}: ${reason}`))
+    }
+    const timer = setTimeout(() => {
+      session.fail(`the server did not answer ${question} within ${ANSWER_MS} ms`)
+    }, ANSWER_MS)
+    const stop = (): void => {
+      clearTimeout(timer)
+      session.onEnd.delete(end)
+    }
+    session.onEnd.add(end)
+    answer.then(resolve, reject).finally(stop)
+    if (!session.isOpen) end('the session is over')
+  })
 }
 
 /** What the server or amqplib rejects with, as an error that may cross the seam. */

@@ -19,6 +19,8 @@ export interface Session {
   settled(): Promise<void>
   /** Resolves with the reason when one of the connections is gone; never rejects. */
   readonly ended: Promise<string>
+  /** Called with the reason when it ends. */
+  readonly onEnd: Set<(reason: string) => void>
   /** It is of no use any more: a new one is dialled for. */
   fail(reason: string): void
   /** Closes both; what was written before arrives. Resolves within `CLOSE_MS`, also if the server is silent. */
@@ -96,9 +98,11 @@ function versionProblem({ connection }: ChannelModel): string | undefined {
 function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: ChannelModel): Session {
   let isOpen = true
   let end: (reason: string) => void = () => {}
+  const onEnd = new Set<(reason: string) => void>()
   const ended = new Promise<string>((resolve) => {
     end = (reason) => {
       isOpen = false
+      for (const listener of onEnd) listener(reason)
       resolve(reason)
     }
   })
@@ -120,6 +124,7 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
       return isOpen
     },
     ended,
+    onEnd,
     fail: (reason) => end(reason),
     noteSettled: () => void (settledAt = performance.now()),
     async settled() {

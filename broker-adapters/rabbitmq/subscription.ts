@@ -3,6 +3,7 @@ import type { Delivery, Subscription } from '../adapter.ts'
 import type { Standing } from '../standing.ts'
 import type { ConsumerChannel } from './consumer-channel.ts'
 import { countsOf } from './channels.ts'
+import { shortOf } from './failures.ts'
 import { createLane, type Connected, type Source, type SourceOptions } from './lane.ts'
 import type { Held } from './held.ts'
 import type { HeldCount } from './held-counts.ts'
@@ -60,6 +61,8 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   let turn: Promise<void> = Promise.resolve()
   let isOpen = false
   let isBroken = false
+  /** How often a source broke; while they are opened it is looked at when all are. */
+  let breaks = 0
   let standingBy: ConsumerChannel | undefined
   let isSharing = false
   /** Since it was looked at, it became the owner of one, or somebody else came. */
@@ -112,6 +115,12 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     turn = done.catch(() => {}) // whoever asked hears of it
     return done
   }
+  /** While the server is away the next session opens it; else it is put in place again as a whole. */
+  function actLater(act: () => Promise<void>): void {
+    inTurn(act).catch((error: unknown) => {
+      if (!(error instanceof BrokerError)) onBroken(shortOf(error))
+    })
+  }
   const isWanted = (): boolean => !isPaused && !isQueuePaused && !isStopped
 
   async function open(): Promise<void> {
@@ -119,8 +128,10 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     const now = connected()
     if (isQueuePaused) standingBy ??= await standBy(now)
     if (!isWanted()) return
+    const breaksBefore = breaks
     for (const source of sources) await source.open(now)
     isOpen = true
+    if (breaks > breaksBefore) return breakDown('it broke while it was opened')
     handOver()
     await endStandBy()
   }
@@ -141,6 +152,7 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   }
   /** What the core has of the other sources stays with it. */
   function breakDown(why: string): void {
+    breaks++
     if (!isOpen || isBroken) return
     isBroken = true
     void inTurn(close).then(() => {
@@ -194,11 +206,11 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     },
     resume() {
       isPaused = false
-      inTurn(open).catch(ignoreUnavailable)
+      actLater(open)
     },
     setQueuePaused(isNowPaused) {
       isQueuePaused = isNowPaused
-      inTurn(isNowPaused ? pauseQueue : open).catch(ignoreUnavailable)
+      actLater(isNowPaused ? pauseQueue : open)
     },
     isQueuePaused: () => Promise.resolve(isQueuePaused),
     async isStarved() {
@@ -224,9 +236,4 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
 function remove(line: Held[], held: Held): void {
   const at = line.indexOf(held)
   if (at >= 0) line.splice(at, 1)
-}
-
-/** The next session opens it. */
-function ignoreUnavailable(error: unknown): void {
-  if (!(error instanceof BrokerError)) throw error
 }
