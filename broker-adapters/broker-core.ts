@@ -3,6 +3,7 @@ import { monotonicMs, SYSTEM_CLOCK } from '../protocol/clock.ts'
 import { BrokerError, CallError, ConfigError, messageOf, ReplytoError } from '../protocol/errors.ts'
 import { closeOnce, type Grace } from '../protocol/grace.ts'
 import { redactError } from '../protocol/redact.ts'
+import { createAbsence } from './absence.ts'
 import type { AdapterState, BrokerAdapter, Capabilities } from './adapter.ts'
 import type { BrokerCore, BrokerState, ConnectOptions } from './broker.ts'
 import { callListener } from './call-listener.ts'
@@ -29,7 +30,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
   const users = { worker: new Set<Close>(), client: new Set<Close>() }
   let state: BrokerState = 'down'
   let lastUpAt = -Infinity
-  let downTimer: NodeJS.Timeout | undefined
+  const absence = createAbsence(sayDown)
   let adapter: BrokerAdapter | undefined
   let connected: BrokerAdapter | undefined
   /** Why no call can be made now. */
@@ -116,15 +117,15 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
     if (next === 'refused') {
       const why = `${target.url} refused: ${reason ?? 'no reason given'}`
       log.write('error', 'BROKER_REFUSED', why, target.url)
-      clearTimeout(downTimer)
+      absence.end()
       refuse(new BrokerError('BROKER_REFUSED', why))
       return setState('down')
     }
     if (next !== 'down') {
       connected = adapter // said before `start` resolves: whoever hears it publishes at once
       refusal = undefined
-      clearTimeout(downTimer)
-    } else if (state !== 'down') downTimer = setTimeout(sayDown, SHORT_ABSENCE_MS, reason).unref()
+      absence.end()
+    } else absence.note(reason)
     setState(next)
   }
 
@@ -164,7 +165,7 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
     refuse(new CallError('CLOSED', `the broker ${target.url} was closed`))
     await stopAdapter()
     clearInterval(keepAlive)
-    clearTimeout(downTimer)
+    absence.end()
     setState('closed')
     listeners.clear()
     log.close()
@@ -200,8 +201,6 @@ export function createBrokerCore(target: Target, options: ConnectOptions): Owned
 
 const GRACE_MS = 20_000
 const STOP_MS = 5_000
-/** A broker that is back sooner is not worth a line: an embedded hub moves whenever its process ends. */
-const SHORT_ABSENCE_MS = 1_000
 
 /** What an adapter's `start` rejects with is final; an unexpected error is one too, with its cause. */
 function asRefusal(error: unknown, url: string): ReplytoError {

@@ -23,7 +23,9 @@ export async function openChannel(session: Session): Promise<Channel> {
   const channel = await answered(session, 'channel.open', session.consuming.createChannel())
   for (const question of QUESTIONS) {
     const ask = channel[question].bind(channel) as (...args: unknown[]) => Promise<unknown> // each of its own type
-    Object.assign(channel, { [question]: (...args: unknown[]) => answered(session, question, ask(...args)) })
+    Object.assign(channel, {
+      [question]: (...args: unknown[]) => answered(session, nameOf(question, args), ask(...args)),
+    })
   }
   channel.on('error', () => {}) // whoever asked gets it
   session.channels.add(channel)
@@ -47,6 +49,11 @@ const QUESTIONS = [
   'unbindQueue',
 ] as const satisfies readonly (keyof Channel)[]
 
+/** With the queue or the exchange that it is about. */
+function nameOf(question: string, [about]: unknown[]): string {
+  return typeof about === 'string' ? `${question} ${about}` : question
+}
+
 /** No question takes a server that works so long. */
 const ANSWER_MS = 10_000
 
@@ -62,7 +69,9 @@ function answered<T>(session: Session, question: string, answer: Promise<T>): Pr
       reject(new BrokerError('BROKER_UNAVAILABLE', `no answer to ${question}: ${reason}`))
     }
     const timer = setTimeout(() => {
-      session.fail(`the server did not answer ${question} within ${ANSWER_MS} ms`)
+      session.fail(
+        `the server did not answer ${question} within ${ANSWER_MS} ms (docs/rabbitmq.md: a queue without a leader)`,
+      )
     }, ANSWER_MS)
     const stop = (): void => {
       clearTimeout(timer)

@@ -60,12 +60,13 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     const model = await connect(server.url)
     const channel = await model.createChannel()
     const { group, service, major } = { group: 'default', service: jobs.name, major: 'v1' }
-    const features = { keyed: true, priority: false, frames: false }
+    const features = { keyed: false, priority: false, frames: false }
     await channel.deleteQueue(workQueue(load.namespace, { group, service, major, features }).name)
     await model.close()
     // The server does not always tell its consumers; then they find out by themselves that they get nothing.
     expect(await load.client.service(jobs).work({ key: 'after' })).toBe('after')
-    expect(load.workers.map((worker) => worker.health().state)).toEqual(['consuming', 'consuming'])
+    const consume = (): boolean => load.workers.every((worker) => worker.health().state === 'consuming')
+    await eventually(consume, { within: 30_000, what: 'both workers consume' })
   })
 })
 
