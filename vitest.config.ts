@@ -9,6 +9,7 @@ const WITH_PROCESSES = [
   'test/chaos/**/*.test.ts',
   'test/sweep/**/*.test.ts',
   'test/rabbitmq/**/*.test.ts',
+  'test/redis/**/*.test.ts',
   'test/unit/embedded/disk-full.test.ts',
   'test/unit/embedded/namespaces.test.ts',
   'test/unit/embedded/takeover.test.ts',
@@ -19,6 +20,7 @@ const WITH_PROCESSES = [
 
 /** On a real server, which is brought up for them. */
 const RABBITMQ = ['test/conformance/rabbitmq.test.ts', 'test/rabbitmq/**/*.test.ts']
+const REDIS = ['test/conformance/redis.test.ts', 'test/redis/**/*.test.ts']
 
 /** Compilers and Nodes of other people: by themselves at the end, two at a time, as a compiler fills a core. */
 const CONSUMERS = 'test/consumers/**/*.test.ts'
@@ -46,7 +48,7 @@ export default defineConfig({
           ...shared,
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, ...RABBITMQ, CONSUMERS],
+          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, ...RABBITMQ, ...REDIS, CONSUMERS],
           sequence: { groupOrder: 0 },
         },
       },
@@ -56,7 +58,7 @@ export default defineConfig({
           ...shared,
           name: 'processes',
           include: WITH_PROCESSES,
-          exclude: RABBITMQ,
+          exclude: [...RABBITMQ, ...REDIS],
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
@@ -68,6 +70,17 @@ export default defineConfig({
           name: 'rabbitmq',
           include: RABBITMQ,
           globalSetup: ['test/support/rabbitmq-setup.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
+          name: 'redis',
+          include: REDIS,
+          globalSetup: ['test/support/redis-setup.ts'],
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },

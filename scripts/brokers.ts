@@ -1,10 +1,11 @@
 import { bringUp, takeDown, whatRuns } from './brokers/bring-up.ts'
 import type { TestBroker } from './brokers/broker.ts'
 import { RABBITMQ } from './brokers/rabbitmq.ts'
+import { REDIS } from './brokers/redis.ts'
 
 // `npm run brokers -- up|down|status [name] [--install]`: real brokers for the tests, the demo and the benchmark.
 
-const BROKERS: readonly TestBroker[] = [RABBITMQ]
+const BROKERS: readonly TestBroker[] = [RABBITMQ, REDIS]
 
 const [command = '', ...rest] = process.argv.slice(2)
 const mayInstall = rest.includes('--install') || process.env['CI'] === 'true'

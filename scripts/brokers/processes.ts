@@ -1,7 +1,9 @@
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+
+const LOOK_EVERY_MS = 50
 
 /** A process that may outlive us. Its start time tells it from another one that got its number later. */
 export interface ProcessMark {
@@ -28,17 +30,51 @@ export async function endProcess(mark: ProcessMark, graceMs: number): Promise<vo
   if (!isAlive(mark)) return
   process.kill(mark.pid, 'SIGTERM')
   if (await isGoneWithin(mark, graceMs)) return
-  process.kill(mark.pid, 'SIGKILL')
-  if (!(await isGoneWithin(mark, 5_000))) throw new Error(`process ${mark.pid} does not end`)
+  await killProcess(mark)
 }
 
-export async function isGoneWithin(mark: ProcessMark, ms: number): Promise<boolean> {
+async function isGoneWithin(mark: ProcessMark, ms: number): Promise<boolean> {
   const until = performance.now() + ms
   while (isAlive(mark)) {
     if (performance.now() > until) return false
-    await sleep(50)
+    await sleep(LOOK_EVERY_MS)
   }
   return true
+}
+
+/** The process whose number is in this file; undefined: it does not run, or the number belongs to one without these words by now. */
+export function processIn(pidFile: string, words: string): ProcessMark | undefined {
+  try {
+    const mark = markOf(Number(readFileSync(pidFile, 'utf8')))
+    return isAlive(mark) && commandOf(mark.pid).includes(words) ? mark : undefined
+  } catch {
+    return undefined
+  }
+}
+
+export interface Start {
+  readonly withinMs: number
+  /** A real connection was answered. */
+  readonly answers: () => Promise<boolean>
+  readonly isThere: () => boolean
+  /** The error of this end. */
+  readonly failed: (what: string) => Error
+}
+
+/** Resolves when what was started answers; throws when it ended meanwhile or takes too long. */
+export async function comesUp({ withinMs, answers, isThere, failed }: Start): Promise<void> {
+  const until = performance.now() + withinMs
+  while (!(await answers())) {
+    if (!isThere()) throw failed('ended while it started')
+    if (performance.now() > until) throw failed(`did not answer within ${withinMs / 1000} s`)
+    await sleep(LOOK_EVERY_MS)
+  }
+}
+
+/** `kill -9`. Resolves when it is gone. */
+export async function killProcess(mark: ProcessMark): Promise<void> {
+  process.kill(mark.pid, 'SIGKILL')
+  if (!(await isGoneWithin(mark, 5_000))) throw new Error(`process ${mark.pid} does not end`)
 }
 
 /** Starts it with its output in a file, so that it can outlive us; `cwd` is where it may leave the dump of a crash. */
@@ -84,6 +120,10 @@ export function tailOf(file: string, lines = 20): string {
   } catch {
     return '(no log)'
   }
+}
+
+function commandOf(pid: number): string {
+  return execFileSync('ps', ['-ww', '-o', 'args=', '-p', String(pid)], { encoding: 'utf8' })
 }
 
 // https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: fields 3 and 22, behind the name in parentheses

@@ -1,17 +1,19 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { connect as dial } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { connect } from 'amqplib'
 import {
+  comesUp,
   endProcess,
   freePorts,
   isAlive,
-  isGoneWithin,
+  killProcess,
   markOf,
+  processIn,
   startDetached,
   tailOf,
   type ProcessMark,
@@ -85,12 +87,12 @@ export async function startNode(facts: NodeFacts): Promise<void> {
   rmSync(pidFile(facts), { force: true })
   const log = join(facts.dir, 'start.log')
   const starter = markOf(startDetached(join(BIN, 'rabbitmq-server'), [], { log, env: envOf(facts), cwd: facts.dir }))
-  const until = performance.now() + START_MS
-  while (!(await answers(facts.url))) {
-    if (!isAlive(starter) && serverOf(facts) === undefined) throw failed(facts, 'ended while it started')
-    if (performance.now() > until) throw failed(facts, `did not answer within ${START_MS / 1000} s`)
-    await sleep(200)
-  }
+  await comesUp({
+    withinMs: START_MS,
+    answers: () => answers(facts.url),
+    isThere: () => isAlive(starter) || serverOf(facts) !== undefined,
+    failed: (what) => failed(facts, what),
+  })
 }
 
 /** Ends it as an operator does; its data stays. */
@@ -103,8 +105,7 @@ export async function stopNode(facts: NodeFacts): Promise<void> {
 export async function killNode(facts: NodeFacts): Promise<void> {
   const server = serverOf(facts)
   if (server === undefined) throw failed(facts, 'is not running')
-  process.kill(server.pid, 'SIGKILL')
-  await isGoneWithin(server, 5_000)
+  await killProcess(server)
 }
 
 /** Ends it and removes its data. */
@@ -116,13 +117,7 @@ export async function removeNode(facts: NodeFacts): Promise<void> {
 
 /** The server's process; undefined: it does not run. */
 export function serverOf(facts: NodeFacts): ProcessMark | undefined {
-  try {
-    const mark = markOf(Number(readFileSync(pidFile(facts), 'utf8')))
-    // The number may belong to a stranger by now.
-    return isAlive(mark) && commandOf(mark.pid).includes(`-home ${facts.dir}`) ? mark : undefined
-  } catch {
-    return undefined
-  }
+  return processIn(pidFile(facts), `-home ${facts.dir}`)
 }
 
 /** `rabbitmqctl`, about this one. */
@@ -160,10 +155,6 @@ async function answers(url: string): Promise<boolean> {
   } catch {
     return false
   }
-}
-
-function commandOf(pid: number): string {
-  return execFileSync('ps', ['-ww', '-o', 'args=', '-p', String(pid)], { encoding: 'utf8' })
 }
 
 function pidFile({ dir }: NodeFacts): string {

@@ -2,12 +2,14 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { RABBITMQ } from '../../scripts/brokers/rabbitmq.ts'
+import { REDIS } from '../../scripts/brokers/redis.ts'
 
 // There is no engine here to run it: what is relied on is read.
 
 interface Service {
   readonly image: string
   readonly hostname?: string
+  readonly command?: readonly string[]
   readonly ports: readonly string[]
   readonly volumes: readonly string[]
   readonly healthcheck: { readonly test: readonly string[]; readonly interval: string; readonly retries: number }
@@ -19,7 +21,7 @@ const { services, volumes } = parse(file) as {
   readonly volumes: Readonly<Record<string, unknown>>
 } // ours; each field is looked at below
 
-const BROKERS = [RABBITMQ]
+const BROKERS = [RABBITMQ, REDIS]
 
 test('docker-compose.yml has the brokers', () => {
   expect(Object.keys(services)).toEqual(['rabbitmq', 'redis', 'kafka'])
@@ -55,6 +57,20 @@ test('RabbitMQ is 4 with management, and finds its data again: they lie below th
   expect(image).toMatch(/^rabbitmq:4\.\d+\.\d+-management$/)
   expect(hostname).toMatch(/^[a-z-]+$/)
   expect(ports).toContain('127.0.0.1:15672:15672')
+})
+
+test('Redis is 7 and keeps what it is given: in a file, and whatever its memory', () => {
+  const { image, command = [], volumes: mounts } = services['redis'] ?? {}
+  expect(image).toMatch(/^redis:7\.4\.\d+-alpine$/)
+  const [program, ...words] = command
+  expect(program).toBe('redis-server')
+  const settings = Object.fromEntries(words.flatMap((word, at) => (at % 2 === 0 ? [[word, words[at + 1]]] : [])))
+  expect(settings).toEqual({
+    '--appendonly': 'yes',
+    '--appendfsync': 'everysec',
+    '--maxmemory-policy': 'noeviction',
+  })
+  expect(mounts).toEqual(['redis:/data']) // the image's own place of data
 })
 
 test.each(BROKERS)('npm run brokers finds $name there', ({ service, composeUrl }) => {
