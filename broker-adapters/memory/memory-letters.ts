@@ -1,18 +1,18 @@
-import { HEADER } from '../../protocol/headers.ts'
 import { nextGeneration } from '../../protocol/replay.ts'
 import type { BrokerAdapter, LetterFilter, StoredDeadLetter } from '../adapter.ts'
+import { fitsLetter } from '../letter-filter.ts'
 import { handOut, store, type MemoryQueue } from './memory-broker.ts'
 
 export function memoryLetters(queue: MemoryQueue, now: () => number): ReturnType<BrokerAdapter['deadLetters']> {
   /** Takes away what fits. */
   function take(filter: LetterFilter): StoredDeadLetter[] {
-    const taken = [...queue.dead.values()].filter((letter) => fits(letter, filter, now()))
+    const taken = [...queue.dead.values()].filter((letter) => fitsLetter(letter, filter, now()))
     for (const letter of taken) queue.dead.delete(letter.message.id)
     return taken
   }
   return {
     async *list(filter = {}) {
-      for (const letter of queue.dead.values()) if (fits(letter, filter, now())) yield letter
+      for (const letter of queue.dead.values()) if (fitsLetter(letter, filter, now())) yield letter
     },
     async replay(filter) {
       const letters = take(filter)
@@ -24,13 +24,4 @@ export function memoryLetters(queue: MemoryQueue, now: () => number): ReturnType
       return take(filter).length
     },
   }
-}
-
-function fits({ message, code, at }: StoredDeadLetter, filter: LetterFilter, now: number): boolean {
-  return (
-    (filter.id === undefined || filter.id === message.id) &&
-    (filter.method === undefined || filter.method === message.headers[HEADER.method]) &&
-    (filter.code === undefined || filter.code === code) &&
-    (filter.olderThanMs === undefined || now - at > filter.olderThanMs)
-  )
 }

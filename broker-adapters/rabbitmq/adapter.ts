@@ -3,16 +3,16 @@ import { BrokerError, messageOf } from '../../protocol/errors.ts'
 import type { QueueRef } from '../../protocol/message.ts'
 import { queueName } from '../../protocol/queue-names.ts'
 import type { AdapterContext, BrokerAdapter } from '../adapter.ts'
+import { createLink, type Link } from '../link.ts'
 import { createStandingSet, type StandingSet } from '../standing.ts'
 import { createBroadcasts, type Broadcasts } from './broadcasts.ts'
 import { throughSeam } from './channels.ts'
 import { declareNamespace, declareWork } from './declare.ts'
-import type { Session } from './dial.ts'
+import { dial, type Session } from './dial.ts'
 import { createHeldCounts, type HeldCounts } from './held-counts.ts'
 import { openInbox } from './inbox.ts'
 import type { Connected } from './lane.ts'
 import { lettersOf } from './letters.ts'
-import { createLink, type Link } from './link.ts'
 import { createMailboxes, type Mailboxes } from './mailboxes.ts'
 import type { ResolvedRabbitmqOptions } from './options.ts'
 import { createPauses, type Pauses } from './pauses.ts'
@@ -35,7 +35,7 @@ interface Open extends Connected {
 /** What there is from `start` to `stop`. */
 interface Running {
   readonly context: AdapterContext
-  readonly link: Link
+  readonly link: Link<Session>
   readonly standings: StandingSet
   readonly restore: Restore
   readonly broadcasts: Broadcasts
@@ -176,9 +176,14 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
     }
   }
   const link = createLink({
-    options,
     context,
     url,
+    nodes: options.nodes.length,
+    dial: (node) => dial(options.nodes[node] ?? options.nodes[0], options),
+    watch({ publishing }, say) {
+      publishing.on('blocked', (reason) => say('blocked', reason))
+      publishing.on('unblocked', () => say('up'))
+    },
     async onSession(session) {
       const publisher = createPublisher(session, { maxMessageBytes: options.maxMessageBytes, log })
       const storing = createStoring(session, publisher, context)

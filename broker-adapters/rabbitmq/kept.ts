@@ -1,7 +1,7 @@
 import { HEADER } from '../../protocol/headers.ts'
 import type { Message } from '../../protocol/message.ts'
 import { withoutDue } from './delays.ts'
-import type { Held, HeldFacts } from './held.ts'
+import type { Held, HeldFacts } from '../held.ts'
 import type { RetryEntry } from './partition-notes.ts'
 import { handBacksOf, readRequest, type RawMessage } from './properties.ts'
 
@@ -15,7 +15,7 @@ export interface Kept {
   /** How often the core gave it back since it came. */
   releases: number
   /** It is offered to the core, or with it. */
-  held: Held | undefined
+  held: Held<RawMessage> | undefined
 }
 
 export function keep(raw: RawMessage, message = readRequest(raw)): Kept {
@@ -26,7 +26,7 @@ export function keep(raw: RawMessage, message = readRequest(raw)): Kept {
  * As the core gets it. What was tried again is a new message to it; which hand-overs that had, the entry knows better than the
  * server, which counts what only lay with an owner too.
  */
-export function factsOf({ raw, message, entry, releases }: Kept, fence: number): HeldFacts {
+export function factsOf({ raw, message, entry, releases }: Kept, fence: number): HeldFacts<RawMessage> {
   const handBacks = entry === undefined ? handBacksOf(raw) + releases : entry.handOvers
   return {
     raw,

@@ -3,8 +3,8 @@ import { countsOf } from './channels.ts'
 import { openConsumer, storeAtLast, type ConsumerChannel } from './consumer-channel.ts'
 import { nextBucketMs, remainingMs, withoutDue } from './delays.ts'
 import type { Session } from './dial.ts'
-import { Held, type Origin } from './held.ts'
-import { handBacksOf, readRequest } from './properties.ts'
+import { Held, type Origin } from '../held.ts'
+import { handBacksOf, readRequest, type RawMessage } from './properties.ts'
 import type { Publisher } from './publisher.ts'
 import type { Storing } from './storing.ts'
 import type { WorkQueue } from './topology.ts'
@@ -40,9 +40,9 @@ export interface SourceOptions {
   readonly prefetch: number
   readonly now: () => number
   /** One may be handed over. */
-  readonly onArrival: (held: Held) => void
+  readonly onArrival: (held: Held<RawMessage>) => void
   /** One that arrived is settled or lost. */
-  readonly onEnd: (held: Held) => void
+  readonly onEnd: (held: Held<RawMessage>) => void
   /** The server took the consumer away and the session goes on. */
   readonly onBroken: (why: string) => void
 }
@@ -51,13 +51,13 @@ export interface SourceOptions {
 export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBroken }: SourceOptions): Source {
   /** Which of them consumes now; others only have what is not settled yet. */
   let current: ConsumerChannel | undefined
-  const held = new Map<Held, { readonly consumer: ConsumerChannel; timer: NodeJS.Timeout | undefined }>()
+  const held = new Map<Held<RawMessage>, { readonly consumer: ConsumerChannel; timer: NodeJS.Timeout | undefined }>()
 
   function loseAll(of?: ConsumerChannel): void {
     for (const [one, { consumer }] of held) if (of === undefined || of === consumer) one.lose()
   }
 
-  function take(raw: ConsumeMessage, consumer: ConsumerChannel, origin: Origin): void {
+  function take(raw: ConsumeMessage, consumer: ConsumerChannel, origin: Origin<RawMessage>): void {
     const message = readRequest(raw)
     const waitMs = remainingMs(message.headers, now())
     const headers = withoutDue(message.headers)
@@ -80,7 +80,7 @@ export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBro
     else entry.timer = setTimeout(() => onArrival(one), waitMs)
   }
 
-  function originOf(consumer: ConsumerChannel, storing: Storing): Origin {
+  function originOf(consumer: ConsumerChannel, storing: Storing): Origin<RawMessage> {
     return {
       ack: ({ raw }) => consumer.ack(raw),
       release: ({ raw }) => consumer.giveBack(raw),

@@ -1,9 +1,10 @@
 import type { ConsumeMessage } from 'amqplib'
 import { nextGeneration } from '../../protocol/replay.ts'
 import type { BrokerAdapter, LetterFilter, StoredDeadLetter } from '../adapter.ts'
+import { fitsLetter } from '../letter-filter.ts'
 import type { Session } from './dial.ts'
 import { readLetters, type LetterReading } from './letter-reading.ts'
-import { fitsLetter, groupLetters } from './read-letter.ts'
+import { groupLetters } from './read-letter.ts'
 import type { Storing } from './storing.ts'
 import type { WorkQueue } from './topology.ts'
 

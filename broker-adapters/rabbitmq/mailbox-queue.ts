@@ -7,7 +7,7 @@ import { closeChannel, consumeAlone } from './alone.ts'
 import { declareQueue } from './channels.ts'
 import { isMissing } from './failures.ts'
 import type { Connected } from './lane.ts'
-import type { MailboxPlace } from './mailbox-address.ts'
+import type { MailboxPlace } from '../mailbox-address.ts'
 import { readReply } from './properties.ts'
 import { keptShape } from './topology.ts'
 

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { BrokerError, messageOf } from '../../protocol/errors.ts'
-import { replayOf } from '../../protocol/headers.ts'
-import { isFinalReply, type Reply } from '../../protocol/message.ts'
+import type { Reply } from '../../protocol/message.ts'
 import type { AdapterContext, Mailbox } from '../adapter.ts'
+import { createMailboxReader } from '../mailbox-reader.ts'
 import type { Broadcasts } from './broadcasts.ts'
 import { throughSeam } from './channels.ts'
 import type { Connected } from './lane.ts'
-import { mailboxAddress, mailboxPlace } from './mailbox-address.ts'
+import { mailboxAddress, mailboxPlace } from '../mailbox-address.ts'
 import { lookIntoMailbox, type MailboxContents } from './mailbox-queue.ts'
 import { readReply } from './properties.ts'
 
@@ -49,7 +49,7 @@ export function createMailboxes({ context, broadcasts, open, url, guard }: Mailb
   return {
     async open(callId, createForMs, onReply) {
       const { name, topic } = mailboxPlace(namespace, callId, 0)
-      const reader = createReader((reply) => guard('onReply', () => onReply(reply)))
+      const reader = createMailboxReader((reply) => guard('onReply', () => onReply(reply)))
       const maker = createForMs === undefined ? undefined : { keepMs: Math.ceil(createForMs), token: randomUUID() }
       let found: { readonly contents: MailboxContents | undefined } | undefined
       const leave = await broadcasts.listenFor(topic, {
@@ -75,40 +75,6 @@ export function createMailboxes({ context, broadcasts, open, url, guard }: Mailb
           return Promise.resolve()
         },
       }
-    },
-  }
-}
-
-/** What one reader gets: of each generation one outcome, that of the mailbox before what is heard meanwhile. */
-export function createReader(onReply: (reply: Reply) => void): {
-  hear(reply: Reply): void
-  /** The mailbox is being read. */
-  wait(): void
-  goOn(outcome: Reply | undefined): void
-} {
-  let early: Reply[] | undefined = []
-  let replay = -1
-
-  function pass(reply: Reply): void {
-    if (isFinalReply(reply.type)) {
-      if (replayOf(reply.headers) <= replay) return
-      replay = replayOf(reply.headers)
-    }
-    onReply(reply)
-  }
-  return {
-    hear(reply) {
-      if (early === undefined || !isFinalReply(reply.type)) pass(reply)
-      else early.push(reply)
-    },
-    wait() {
-      early ??= []
-    },
-    goOn(outcome) {
-      const waiting = early ?? []
-      early = undefined
-      if (outcome !== undefined) pass(outcome)
-      for (const reply of waiting) pass(reply)
     },
   }
 }

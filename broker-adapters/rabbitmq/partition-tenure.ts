@@ -1,6 +1,6 @@
 import { storeAtLast, type ConsumerChannel } from './consumer-channel.ts'
 import { nextBucketMs, remainingMs, withoutDue } from './delays.ts'
-import { Held, type Origin } from './held.ts'
+import { Held, type Origin } from '../held.ts'
 import { factsOf, keep, type Kept } from './kept.ts'
 import { createKeyChains } from './key-chains.ts'
 import type { SourceOptions } from './lane.ts'
@@ -41,7 +41,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 export function createTenure(options: TenureOptions): Tenure {
   const { queue, name, now, consumer, storing, onArrival, onEnd, onIdle, onOwner, onGivenBack } = options
   const chains = createKeyChains<Kept>()
-  const out = new Map<Held, Kept>()
+  const out = new Map<Held<RawMessage>, Kept>()
   const preparing = new Set<Promise<boolean>>()
   const timers = new Set<NodeJS.Timeout>()
   /** What came before the state was known. */
@@ -127,7 +127,7 @@ export function createTenure(options: TenureOptions): Tenure {
     return (state?.owner ?? 0) * FENCES_OF_AN_OWNER + ++handOvers
   }
 
-  function leave(held: Held): void {
+  function leave(held: Held<RawMessage>): void {
     const kept = out.get(held)
     if (kept?.held === held) kept.held = undefined
     out.delete(held)
@@ -157,7 +157,7 @@ export function createTenure(options: TenureOptions): Tenure {
     return true
   }
 
-  const origin: Origin = {
+  const origin: Origin<RawMessage> = {
     prepare(held) {
       const kept = out.get(held)
       if (kept?.entry === undefined) return undefined

@@ -1,5 +1,5 @@
-import { attemptOf, HEADER } from '../../protocol/headers.ts'
-import type { LetterFilter, StoredDeadLetter } from '../adapter.ts'
+import { attemptOf } from '../../protocol/headers.ts'
+import type { StoredDeadLetter } from '../adapter.ts'
 import { withoutDue } from './delays.ts'
 import { readLetterHeaders } from './letter-headers.ts'
 import { deathOf, readRequest, type RawMessage } from './properties.ts'
@@ -11,14 +11,6 @@ export function readLetter(raw: RawMessage): StoredDeadLetter {
   const message = { ...request, headers: withoutDue(headers) }
   if (why !== undefined) return { message, ...why }
   return { message, code: 'CRASHED', reason: reasonOf(raw), attempts: attemptOf(headers), at: timeOf(raw) }
-}
-
-export function fitsLetter(letter: StoredDeadLetter, filter: LetterFilter, now: number): boolean {
-  const { message, code, at } = letter
-  if (filter.id !== undefined && message.id !== filter.id) return false
-  if (filter.code !== undefined && code !== filter.code) return false
-  if (filter.method !== undefined && message.headers[HEADER.method] !== filter.method) return false
-  return filter.olderThanMs === undefined || now - at >= filter.olderThanMs
 }
 
 /** Those of one id together, in the order of their first one: the last one counts. What has no id is one by itself. */

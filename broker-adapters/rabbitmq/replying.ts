@@ -3,11 +3,11 @@ import type { AdapterContext, PublishOutcome } from '../adapter.ts'
 import type { Broadcasts } from './broadcasts.ts'
 import { declareQueue } from './channels.ts'
 import type { Session } from './dial.ts'
-import { parseMailboxAddress, type MailboxPlace } from './mailbox-address.ts'
+import { parseMailboxAddress, type MailboxPlace } from '../mailbox-address.ts'
 import { keptProperties } from './mailbox-queue.ts'
 import { replyProperties } from './properties.ts'
 import type { Publisher } from './publisher.ts'
-import { keptShape } from './topology.ts'
+import { keptShape, MAX_KEEP_MS } from './topology.ts'
 
 type ReplyOutcome = 'stored' | 'gone' | 'unknown'
 
@@ -60,7 +60,7 @@ export function createReplying({ session, publisher, broadcasts, context, isReco
   return {
     async reply(address, replies) {
       if (address === '' || Buffer.byteLength(address) > MAX_NAME_BYTES) return replies.map(() => 'gone')
-      const place = parseMailboxAddress(context.namespace, address)
+      const place = parseMailboxAddress(context.namespace, address, MAX_KEEP_MS)
       const send = (reply: Reply): Promise<ReplyOutcome> =>
         place === undefined ? toInbox(address, reply) : toMailbox(place, reply)
       return Promise.all(replies.map(send))

@@ -5,9 +5,10 @@ import type { ConsumerChannel } from './consumer-channel.ts'
 import { countsOf } from './channels.ts'
 import { shortOf } from './failures.ts'
 import { createLane, type Connected, type Source, type SourceOptions } from './lane.ts'
-import type { Held } from './held.ts'
+import type { Held } from '../held.ts'
 import type { HeldCount } from './held-counts.ts'
 import { createPartition, type Partition } from './partition.ts'
+import type { RawMessage } from './properties.ts'
 import { lanesOf, type WorkQueue } from './topology.ts'
 
 /** A subscription and what its adapter tells it. */
@@ -46,8 +47,8 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   const { queue, prefetch, now, onDelivery, connected, prepare, standBy, onJoined, onBroken, onStopped, onDone } =
     options
   /** What has come and is not handed over yet, by the rank of its source. */
-  const waiting: Held[][] = []
-  const handed = new Set<Held>()
+  const waiting: Held<RawMessage>[][] = []
+  const handed = new Set<Held<RawMessage>>()
   const lanes = lanesOf(queue).map((name, rank) => createLane(optionsOf(name, rank)))
   // In one line with what has no key: none of them may starve another.
   const partitions = queue.partitions.map((name) =>
@@ -233,7 +234,7 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   }
 }
 
-function remove(line: Held[], held: Held): void {
+function remove(line: Held<RawMessage>[], held: Held<RawMessage>): void {
   const at = line.indexOf(held)
   if (at >= 0) line.splice(at, 1)
 }

@@ -16,8 +16,11 @@ const CONTRACT = /^contract\/[^/]+$/
 /** Files directly in the folder: the seam, the connection and what they are made of. */
 const SEAM = /^broker-adapters\/[^/]+$/
 
-/** What an adapter may know of the folder above it: the seam, and what outlives reconnects. */
-const ADAPTER_PARTS = [/^broker-adapters\/adapter\.ts$/, /^broker-adapters\/standing\.ts$/]
+/** What an adapter may know of the folder above it: the seam, and what adapters have in common. */
+const ADAPTER_PARTS = [
+  /^broker-adapters\/adapter\.ts$/,
+  /^broker-adapters\/(?:held|letter-filter|link|mailbox-address|mailbox-reader|standing)\.ts$/,
+]
 
 /** Who may import whom. The first rule that fits a file is the only one. */
 const RULES: readonly ImportRule[] = [
@@ -66,7 +69,19 @@ const RULES: readonly ImportRule[] = [
   {
     files: /^broker-adapters\/memory\//,
     reason: 'an adapter knows the seam, the wire and nothing of another adapter',
-    mayImport: [/^broker-adapters\/memory\//, /^broker-adapters\/adapter\.ts$/, PROTOCOL, NODE],
+    mayImport: [/^broker-adapters\/memory\//, ...ADAPTER_PARTS, PROTOCOL, NODE],
+  },
+  {
+    files: /^broker-adapters\/redis\//,
+    reason: 'an adapter knows the seam, the wire and its own libraries, which are optional peers: loaded on first use',
+    mayImport: [
+      /^broker-adapters\/redis\//,
+      ...ADAPTER_PARTS,
+      PROTOCOL,
+      NODE,
+      { pattern: /^(?:bullmq|ioredis)$/, only: 'type' },
+      { pattern: /^(?:bullmq|ioredis)$/, only: 'dynamic' },
+    ],
   },
   {
     files: /^broker-adapters\/rabbitmq\//,

@@ -1,7 +1,8 @@
 import type { ConsumeMessage } from 'amqplib'
 import { expect, test } from 'vitest'
 import { letterHeaders } from '../../../broker-adapters/rabbitmq/letter-headers.ts'
-import { fitsLetter, groupLetters, readLetter } from '../../../broker-adapters/rabbitmq/read-letter.ts'
+import { fitsLetter } from '../../../broker-adapters/letter-filter.ts'
+import { groupLetters, readLetter } from '../../../broker-adapters/rabbitmq/read-letter.ts'
 
 function raw(id: string | undefined, headers: Record<string, unknown>, timestamp?: number): ConsumeMessage {
   const properties = { messageId: id, headers, timestamp, type: 'send' }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { amqpNames } from '../../../bench/amqp-leftovers.ts'
 import { BUCKETS_MS } from '../../../broker-adapters/rabbitmq/delays.ts'
-import { mailboxPlace } from '../../../broker-adapters/rabbitmq/mailbox-address.ts'
+import { mailboxPlace } from '../../../broker-adapters/mailbox-address.ts'
 import {
   controlExchange,
   deadExchange,

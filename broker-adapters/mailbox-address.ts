@@ -1,8 +1,6 @@
-import { MAX_KEEP_MS } from './topology.ts'
-
 /** Of one mailbox. An id of a call has no '/'. */
 export interface MailboxPlace {
-  /** Of its queue. */
+  /** Of what holds it at the broker. */
   readonly name: string
   /** Those who read it now listen to it. */
   readonly topic: string
@@ -19,9 +17,9 @@ export function mailboxAddress({ name, keepMs }: Pick<MailboxPlace, 'name' | 'ke
 }
 
 /** Undefined: it is no mailbox of this namespace. */
-export function parseMailboxAddress(namespace: string, address: string): MailboxPlace | undefined {
+export function parseMailboxAddress(namespace: string, address: string, maxKeepMs: number): MailboxPlace | undefined {
   const prefix = `${namespace}.kept.`
   if (!address.startsWith(prefix)) return undefined
   const [, callId, keepMs] = /^([^/]{1,64})\/(\d{1,10})$/.exec(address.slice(prefix.length)) ?? []
-  return callId === undefined ? undefined : mailboxPlace(namespace, callId, Math.min(Number(keepMs), MAX_KEEP_MS))
+  return callId === undefined ? undefined : mailboxPlace(namespace, callId, Math.min(Number(keepMs), maxKeepMs))
 }

@@ -1,23 +1,23 @@
-import type { Message } from '../../protocol/message.ts'
-import type { DeadLetterReason, Delivery } from '../adapter.ts'
-import type { RawMessage } from './properties.ts'
+import type { Message } from '../protocol/message.ts'
+import type { DeadLetterReason, Delivery } from './adapter.ts'
 
 type RetryOptions = Parameters<Delivery['retry']>[0]
 
-/** Where deliveries come from: a lane, or a partition of keys. It settles them at the server. */
-export interface Origin {
+/** Where deliveries come from, such as a lane or a partition of keys. It settles them at the server. */
+export interface Origin<Raw> {
   /** Waited for between leaving the line and going to the core. False: it is lost meanwhile. */
-  prepare?: ((held: Held) => Promise<boolean> | undefined) | undefined
+  prepare?: ((held: Held<Raw>) => Promise<boolean> | undefined) | undefined
   /** Exactly one of these is called, for a delivery that is held and not lost. */
-  ack(held: Held): void
-  release(held: Held): void
+  ack(held: Held<Raw>): void
+  release(held: Held<Raw>): void
   /** Resolves when the copy is stored and it is settled, or it is lost. Never rejects. */
-  retry(held: Held, options: RetryOptions): Promise<void>
-  deadLetter(held: Held, why: DeadLetterReason): Promise<void>
+  retry(held: Held<Raw>, options: RetryOptions): Promise<void>
+  deadLetter(held: Held<Raw>, why: DeadLetterReason): Promise<void>
 }
 
-export interface HeldFacts {
-  readonly raw: RawMessage
+/** @typeParam Raw what the server's library gave, or what of it settles the delivery */
+export interface HeldFacts<Raw> {
+  readonly raw: Raw
   readonly message: Message
   readonly redelivered: boolean
   readonly handBacks: number
@@ -25,23 +25,27 @@ export interface HeldFacts {
 }
 
 /** A class, as there is one per hand-over, and its methods are then shared, not made anew for each. */
-export class Held implements Delivery {
+export class Held<Raw> implements Delivery {
   isLost = false
   /** 'copying': a retry or dead letter that is not stored yet. */
   #end: 'open' | 'copying' | 'done' = 'open'
   /** The core has it; before that it may go back unseen. */
   isHandedOver = false
-  readonly raw: RawMessage
+  readonly raw: Raw
   readonly message: Message
   readonly redelivered: boolean
   readonly handBacks: number
   readonly fence: number | undefined
-  readonly origin: Origin
-  readonly #onEnd: (held: Held) => void
+  readonly origin: Origin<Raw>
+  readonly #onEnd: (held: Held<Raw>) => void
   #onLost: (() => void) | undefined = undefined
 
   /** @param onEnd it is settled or lost: its place is free. */
-  constructor({ raw, message, redelivered, handBacks, fence }: HeldFacts, origin: Origin, onEnd: (held: Held) => void) {
+  constructor(
+    { raw, message, redelivered, handBacks, fence }: HeldFacts<Raw>,
+    origin: Origin<Raw>,
+    onEnd: (held: Held<Raw>) => void,
+  ) {
     this.raw = raw
     this.message = message
     this.redelivered = redelivered

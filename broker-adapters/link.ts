@@ -1,10 +1,19 @@
-import { BrokerError, CallError, messageOf, ReplytoError } from '../../protocol/errors.ts'
-import type { AdapterContext } from '../adapter.ts'
-import { dial, type Session } from './dial.ts'
-import type { ResolvedRabbitmqOptions } from './options.ts'
+import { BrokerError, CallError, messageOf, ReplytoError } from '../protocol/errors.ts'
+import type { AdapterContext } from './adapter.ts'
+
+/** One time of being connected: it ends as a whole. */
+export interface LinkedSession {
+  readonly isOpen: boolean
+  /** Resolves with the reason when it is over; never rejects. */
+  readonly ended: Promise<string>
+  /** Never rejects, and takes seconds at most. */
+  end(): Promise<void>
+}
+
+type Say = AdapterContext['onState']
 
 /** The one session at a time, dialled for anew whenever it ends. */
-export interface Link {
+export interface Link<Session> {
   /** Resolves when everything is in place for the first time; rejects for what dialling again cannot mend, and at `stop`. */
   start(): Promise<void>
   /** The connection that is there now. Throws BROKER_UNAVAILABLE, after `stop` CLOSED. */
@@ -13,10 +22,15 @@ export interface Link {
   stop(): Promise<void>
 }
 
-interface LinkOptions {
-  readonly options: ResolvedRabbitmqOptions
+interface LinkOptions<Session> {
   readonly context: AdapterContext
   readonly url: string
+  /** How many nodes there are to dial. */
+  readonly nodes: number
+  /** Connects to one of them. Rejects with BROKER_UNAVAILABLE if dialling again may do. */
+  readonly dial: (node: number) => Promise<Session>
+  /** Tells what the server says of itself while the session lasts, such as `blocked`. */
+  readonly watch: (session: Session, say: Say) => void
   /** Puts everything in place before `up` is said; rejects if the session ends meanwhile. */
   readonly onSession: (session: Session) => Promise<void>
   /** The session is gone: nothing that it had is held any more. */
@@ -28,31 +42,37 @@ const LONGEST_PAUSE_MS = 5_000
 /** One that was up and refuses now may have lost a user or a virtual host for a moment. */
 const REFUSED_PAUSE_MS = 10_000
 
-export function createLink({ options, context, url, onSession, onEnded }: LinkOptions): Link {
+export function createLink<Session extends LinkedSession>({
+  context,
+  url,
+  nodes,
+  dial,
+  watch,
+  onSession,
+  onEnded,
+}: LinkOptions<Session>): Link<Session> {
   let current: Session | undefined
   let isStopped = false
   let wakeUp: () => void = () => {}
   let redialling: Promise<void> | undefined
   let dials = 0
 
-  function say(...state: Parameters<AdapterContext['onState']>): void {
+  function say(...state: Parameters<Say>): void {
     try {
       context.onState(...state)
     } catch (error) {
-      context.log('error', 'RABBITMQ_CALLBACK', `onState threw: ${messageOf(error)}`)
+      context.log('error', 'LISTENER', `onState threw: ${messageOf(error)}`)
     }
   }
 
   async function open(): Promise<Session> {
-    const node = options.nodes[dials++ % options.nodes.length] ?? options.nodes[0]
-    const session = await dial(node, options)
+    const session = await dial(dials++ % nodes)
     if (isStopped) {
       await session.end()
       throw closed()
     }
     current = session
-    session.publishing.on('blocked', (reason) => say('blocked', reason))
-    session.publishing.on('unblocked', () => say('up'))
+    watch(session, say)
     try {
       await Promise.race([onSession(session), failAtEnd(session)])
       return session
@@ -84,7 +104,7 @@ export function createLink({ options, context, url, onSession, onEnded }: LinkOp
         if (isRefused && isFirst) throw error
         say(isRefused ? 'refused' : 'down', messageOf(error))
         // Of several nodes the next one is asked at once.
-        if (dials % options.nodes.length !== 0 && !isRefused) continue
+        if (dials % nodes !== 0 && !isRefused) continue
         await pause(isRefused ? REFUSED_PAUSE_MS : pauseMs * (0.75 + Math.random() / 2))
         pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
       }
