@@ -36,6 +36,7 @@ export default defineConfig({
       { find: /^replyto\/memory$/, replacement: source('./broker-adapters/memory/index.ts') },
       { find: /^replyto\/testing$/, replacement: source('./testing/index.ts') },
       { find: /^replyto\/rabbitmq$/, replacement: source('./broker-adapters/rabbitmq/index.ts') },
+      { find: /^replyto\/redis$/, replacement: source('./broker-adapters/redis/index.ts') },
       { find: /^replyto\/adapter$/, replacement: source('./broker-adapters/index.ts') },
     ],
   },

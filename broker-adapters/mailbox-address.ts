@@ -20,6 +20,6 @@ export function mailboxAddress({ name, keepMs }: Pick<MailboxPlace, 'name' | 'ke
 export function parseMailboxAddress(namespace: string, address: string, maxKeepMs: number): MailboxPlace | undefined {
   const prefix = `${namespace}.kept.`
   if (!address.startsWith(prefix)) return undefined
-  const [, callId, keepMs] = /^([^/]{1,64})\/(\d{1,10})$/.exec(address.slice(prefix.length)) ?? []
+  const [, callId, keepMs] = /^([^/]{1,64})\/(\d{1,12})$/.exec(address.slice(prefix.length)) ?? []
   return callId === undefined ? undefined : mailboxPlace(namespace, callId, Math.min(Number(keepMs), maxKeepMs))
 }

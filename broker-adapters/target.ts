@@ -44,9 +44,12 @@ function readUrl(url: string, source = ''): Target {
     case 'amqp':
     case 'amqps':
       return readAmqp([url])
+    case 'redis':
+    case 'rediss':
+      return readRedis([url])
     default:
       throw new ConfigError(
-        `${source}no broker has a URL like ${quoteUrl(url)}: known are file:<directory>, amqp://<host> and memory:<name>`,
+        `${source}no broker has a URL like ${quoteUrl(url)}: known are file:<directory>, amqp://<host>, redis://<host> and memory:<name>`,
       )
   }
 }
@@ -54,12 +57,14 @@ function readUrl(url: string, source = ''): Target {
 /** Several nodes of one cluster. */
 function readNodes(urls: readonly unknown[]): Target {
   if (urls.every((url): url is string => typeof url === 'string' && AMQP.test(url))) return readAmqp(urls)
+  if (urls.every((url): url is string => typeof url === 'string' && REDIS.test(url))) return readRedis(urls)
   throw new ConfigError(
-    'several nodes are given, but only those of RabbitMQ (amqp://, amqps://) are taken: give one URL',
+    'several nodes are given, but only those of one RabbitMQ (amqp://, amqps://) or one Redis (redis://, rediss://) are taken: give one URL',
   )
 }
 
 const AMQP = /^amqps?:/i
+const REDIS = /^rediss?:/i
 
 /** What is wrong with the URL is told when the adapter is loaded, as its options are checked there. */
 function readAmqp(url: readonly string[]): Target {
@@ -68,6 +73,15 @@ function readAmqp(url: readonly string[]): Target {
   return {
     url: url.map(redactUrl).join(','),
     load: async () => (await import('./rabbitmq/index.ts')).rabbitmq({ url }).create(),
+  }
+}
+
+function readRedis(url: readonly string[]): Target {
+  const bad = url.find((one) => !URL.canParse(one))
+  if (bad !== undefined) throw new ConfigError(`${quoteUrl(bad)} is no URL like redis://user:password@host:6379/0`)
+  return {
+    url: url.map(redactUrl).join(','),
+    load: async () => (await import('./redis/index.ts')).redis({ url }).create(),
   }
 }
 

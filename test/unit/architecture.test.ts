@@ -230,7 +230,7 @@ describe('the checker itself', () => {
     ['broker-adapters/embedded/a.ts', "import { connect } from '../connect.ts'"],
     ['broker-adapters/embedded/deep/a.ts', "import { b } from '../../memory/b.ts'"],
     ['broker-adapters/memory/a.ts', "import { Encoder } from 'cbor-x'"],
-    ['broker-adapters/redis/a.ts', "import type { BrokerAdapter } from '../adapter.ts'"],
+    ['broker-adapters/unknown/a.ts', "import type { BrokerAdapter } from '../adapter.ts'"],
     ['client/a.ts', "import { b } from '../worker/b.ts'"],
     ['client/a.ts', "import { b } from '../broker-adapters/memory/b.ts'"],
     ['client/a.ts', "const b = await import('../broker-adapters/memory/b.ts')"],

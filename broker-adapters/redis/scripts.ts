@@ -1,0 +1,232 @@
+import type { Redis } from 'ioredis'
+
+// What must happen as one at the server and is not a script of BullMQ. Jobs, lists and sets are laid out as BullMQ 5 and 6 have them:
+// https://docs.bullmq.io; `KEYS[1]` is always what comes before the name of a key of the queue, which all lie in one slot.
+
+/** Lua that several scripts begin with. `base` is the beginning of all keys of a queue. */
+const LIBRARY = `
+local base = KEYS[1]
+local function jobKey(id) return base .. id end
+
+-- What is ready is taken by who waits for a marker.
+local function wake()
+  if redis.call('HEXISTS', base .. 'meta', 'paused') == 0 then redis.call('ZADD', base .. 'marker', 0, '0') end
+end
+local function makeReady(id)
+  local priority = tonumber(redis.call('HGET', jobKey(id), 'priority')) or 0
+  if priority == 0 then
+    redis.call('LPUSH', base .. 'wait', id)
+  else
+    local count = redis.call('INCR', base .. 'pc')
+    redis.call('ZADD', base .. 'prioritized', priority * 0x100000000 + count % 0x100000000, id)
+  end
+  wake()
+end
+-- The turn of a key goes from the job that had it to the next in line.
+local function passTurn(key, id)
+  if redis.call('HGET', base .. 'rt:turns', key) ~= id then return end
+  local line = base .. 'rt:line:' .. key
+  local following = redis.call('LPOP', line)
+  while following do
+    redis.call('HDEL', base .. 'rt:behind', following)
+    if redis.call('EXISTS', jobKey(following)) == 1 then
+      redis.call('HSET', base .. 'rt:turns', key, following)
+      return makeReady(following)
+    end
+    following = redis.call('LPOP', line)
+  end
+  redis.call('HDEL', base .. 'rt:turns', key)
+end
+-- Stands at the end of the line of its key, unless nobody has the turn. False: it has to wait.
+local function takeTurn(key, id)
+  if redis.call('HSETNX', base .. 'rt:turns', key, id) == 1 then return true end
+  redis.call('RPUSH', base .. 'rt:line:' .. key, id)
+  redis.call('HSET', base .. 'rt:behind', id, key)
+  return false
+end
+local function leaveReady(id)
+  return redis.call('LREM', base .. 'wait', 1, id) > 0 or redis.call('ZREM', base .. 'prioritized', id) > 0
+end
+local function forget(id)
+  redis.call('DEL', jobKey(id), jobKey(id) .. ':logs', jobKey(id) .. ':lock')
+end
+`
+
+/** A job was added: if it has a key, it waits for its turn. Not again for one that was there already. ARGV: id, key. */
+const PLACE = `${LIBRARY}
+local id, key = ARGV[1], ARGV[2]
+if redis.call('EXISTS', jobKey(id)) == 0 then return 0 end
+if redis.call('HSETNX', jobKey(id), 'rtKey', key) == 0 then return 0 end
+if redis.call('ZSCORE', base .. 'delayed', id) then
+  redis.call('HDEL', jobKey(id), 'rtKey') -- it takes its place when it is due
+  return 0
+end
+if not takeTurn(key, id) then leaveReady(id) end
+return 1
+`
+
+/**
+ * A job with a key was taken: the number of this hand-over. 0: it has no turn, as it was delayed until now or a stranger has put it
+ * there, and is in the line from now on. ARGV: id, key, token of the lock.
+ */
+const CLAIM = `${LIBRARY}
+local id, key = ARGV[1], ARGV[2]
+if redis.call('GET', jobKey(id) .. ':lock') ~= ARGV[3] then return 0 end
+redis.call('HSET', jobKey(id), 'rtKey', key)
+if redis.call('HGET', base .. 'rt:turns', key) == id or takeTurn(key, id) then
+  return redis.call('INCR', base .. 'rt:fence')
+end
+redis.call('LREM', base .. 'active', 1, id)
+redis.call('DEL', jobKey(id) .. ':lock')
+redis.call('SREM', base .. 'stalled', id)
+redis.call('HINCRBY', jobKey(id), 'ats', -1)
+return 0
+`
+
+/** A job was finished in the same transaction: if it was, the next of its key is ready. ARGV: id, key. */
+const PASS = `${LIBRARY}
+local id = ARGV[1]
+local isOver = redis.call('EXISTS', jobKey(id)) == 0 or redis.call('HEXISTS', jobKey(id), 'finishedOn') == 1
+if isOver then passTurn(ARGV[2], id) end
+return isOver and 1 or 0
+`
+
+/**
+ * A dead letter is a failed job. With the token of a lock only if that is still held. 0: it is not. ARGV: id of the letter, name,
+ * data, reason, attempts, now, id of the job, token or ''.
+ */
+const BURY = `${LIBRARY}
+if ARGV[8] ~= '' and redis.call('GET', jobKey(ARGV[7]) .. ':lock') ~= ARGV[8] then return 0 end
+redis.call('DEL', jobKey(ARGV[1]))
+redis.call('HSET', jobKey(ARGV[1]), 'name', ARGV[2], 'data', ARGV[3], 'opts', '{}', 'timestamp', ARGV[6], 'delay', 0,
+  'priority', 0, 'atm', ARGV[5], 'failedReason', ARGV[4], 'processedOn', ARGV[6], 'finishedOn', ARGV[6])
+redis.call('ZADD', base .. 'failed', ARGV[6], ARGV[1])
+return 1
+`
+
+/** Takes a dead letter away. 1: it was there. ARGV: id of the letter. */
+const EXHUME = `${LIBRARY}
+local count = redis.call('ZREM', base .. 'failed', ARGV[1])
+if count == 1 then forget(ARGV[1]) end
+return count
+`
+
+/** Takes a job away that waits. 1: it did, and was never handed out; 2: it did; 0: it does not. ARGV: id. */
+const REMOVE = `${LIBRARY}
+local id = ARGV[1]
+local facts = redis.call('HMGET', jobKey(id), 'ats', 'stc', 'rtRan', 'rtKey')
+local key = facts[4]
+local waited = leaveReady(id) or redis.call('ZREM', base .. 'delayed', id) > 0
+if not waited and redis.call('HDEL', base .. 'rt:behind', id) > 0 then
+  waited = redis.call('LREM', base .. 'rt:line:' .. key, 1, id) > 0
+end
+if not waited then return 0 end
+forget(id)
+if key then passTurn(key, id) end
+if (tonumber(facts[1]) or 0) > 0 or (tonumber(facts[2]) or 0) > 0 or facts[3] then return 2 end
+return 1
+`
+
+/** Removes at most 500 of what is ready, delayed or dead; how many. ARGV: which. */
+const PURGE = `${LIBRARY}
+local what, most = ARGV[1], 500
+local ids
+if what == 'ready' then
+  ids = redis.call('LRANGE', base .. 'wait', -most, -1)
+  if #ids == 0 then ids = redis.call('ZRANGE', base .. 'prioritized', 0, most - 1) end
+  if #ids == 0 then
+    ids = {}
+    local found = redis.call('HSCAN', base .. 'rt:behind', '0', 'COUNT', most)[2]
+    for i = 1, #found, 2 do
+      redis.call('LREM', base .. 'rt:line:' .. found[i + 1], 1, found[i])
+      redis.call('HDEL', base .. 'rt:behind', found[i])
+      ids[#ids + 1] = found[i]
+    end
+  end
+else
+  ids = redis.call('ZRANGE', base .. (what == 'dead' and 'failed' or 'delayed'), 0, most - 1)
+end
+for _, id in ipairs(ids) do
+  local key = redis.call('HGET', jobKey(id), 'rtKey')
+  if not leaveReady(id) then redis.call('ZREM', base .. (what == 'dead' and 'failed' or 'delayed'), id) end
+  forget(id)
+  if key then passTurn(key, id) end
+end
+return #ids
+`
+
+/** Makes an inbox, or lengthens its life. 1: it was not there. ARGV: ms. KEYS[1] is the inbox. */
+const INBOX = `
+local isNew = 0
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  local id = redis.call('XADD', KEYS[1], '*', 'made', '')
+  redis.call('XDEL', KEYS[1], id)
+  isNew = 1
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return isNew
+`
+
+/** Opens a mailbox; ARGV: token of who makes it, ms or 0 to read only. nil: there is none. KEYS[1] is the mailbox. */
+const MAILBOX = `
+if redis.call('EXISTS', KEYS[1]) == 0 then
+  if ARGV[2] == '0' then return false end
+  redis.call('HSET', KEYS[1], 'maker', ARGV[1], 'keepMs', ARGV[2])
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+end
+return redis.call('HMGET', KEYS[1], 'maker', 'keepMs', 'meta', 'body')
+`
+
+/** Stores an outcome if it is the first of the highest generation. ARGV: replay, meta, body, ms. KEYS[1] is the mailbox. */
+const KEEP = `
+local known = tonumber(redis.call('HGET', KEYS[1], 'replay') or '-1')
+if known >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'replay', ARGV[1], 'meta', ARGV[2], 'body', ARGV[3], 'keepMs', ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
+`
+
+const LUA = {
+  place: PLACE,
+  claim: CLAIM,
+  pass: PASS,
+  bury: BURY,
+  exhume: EXHUME,
+  remove: REMOVE,
+  purge: PURGE,
+  inbox: INBOX,
+  mailbox: MAILBOX,
+  keep: KEEP,
+} as const
+
+export type ScriptName = keyof typeof LUA
+type Argument = string | number | Buffer
+
+export interface Scripts {
+  run(name: ScriptName, key: string, ...args: readonly Argument[]): Promise<unknown>
+  /** Strings of the answer as bytes. */
+  runForBytes(name: ScriptName, key: string, ...args: readonly Argument[]): Promise<unknown>
+}
+
+/** The name that a script has as a command of the library. */
+export function commandOf(name: ScriptName): string {
+  return `replyto:${name}`
+}
+
+type Command = (key: string, ...args: readonly Argument[]) => Promise<unknown>
+
+export function defineScripts(connection: Redis): Scripts {
+  for (const name of Object.keys(LUA) as ScriptName[])
+    // its own keys
+    connection.defineCommand(commandOf(name), { numberOfKeys: 1, lua: LUA[name] })
+  const commands = connection as unknown as Record<string, Command> // defined above
+  const run = (command: string, key: string, args: readonly Argument[]): Promise<unknown> => {
+    const defined = commands[command]
+    if (defined === undefined) throw new Error(`${command} is not defined`)
+    return defined.call(connection, key, ...args)
+  }
+  return {
+    run: (name, key, ...args) => run(commandOf(name), key, args),
+    runForBytes: (name, key, ...args) => run(`${commandOf(name)}Buffer`, key, args),
+  }
+}

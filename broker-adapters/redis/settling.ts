@@ -1,0 +1,142 @@
+import type { JobJson, MinimalJob } from 'bullmq'
+import type { Message } from '../../protocol/message.ts'
+import type { AdapterContext, DeadLetterReason, Delivery } from '../adapter.ts'
+import type { Bull, Session } from './dial.ts'
+import { shortOf } from './failures.ts'
+import { writeData } from './job-data.ts'
+import type { WorkQueue } from './keys.ts'
+import { commandOf } from './scripts.ts'
+import { keyOf, KEEP_COMPLETED, letterArguments, transact, type Transaction } from './storing.ts'
+
+/** A job that was taken: nobody else can have it while the token is in its lock. */
+export interface Lock {
+  readonly queue: WorkQueue
+  readonly job: JobJson
+  readonly token: string
+  /** Which of its consumer's it is, from 1. */
+  readonly number: number
+  /** It ran out, or somebody else has the job. */
+  isGone: boolean
+  onGone?: () => void
+}
+
+/** What becomes of a job that is held. All resolve when it is done, or the lock is gone, or the adapter stops; none rejects. */
+export interface Settling {
+  finish(lock: Lock, message: Message): Promise<void>
+  giveBack(lock: Lock): Promise<void>
+  /** It came and nobody has seen it: this was no hand-over. */
+  untake(lock: Lock): Promise<void>
+  retry(lock: Lock, message: Message, options: Parameters<Delivery['retry']>[0]): Promise<void>
+  bury(lock: Lock, message: Message, why: DeadLetterReason): Promise<void>
+}
+
+interface SettlingParts {
+  /** Throws while there is none. */
+  readonly session: () => Session
+  readonly isStopped: () => boolean
+  readonly context: Pick<AdapterContext, 'now' | 'log'>
+}
+
+const AGAIN_MS = 200
+
+export function createSettling({ session, isStopped, context }: SettlingParts): Settling {
+  /** As often as it takes. `work` says false if the lock was not there any more. */
+  async function carry(
+    lock: Lock,
+    what: string,
+    work: (session: Session, bull: Bull) => Promise<boolean>,
+  ): Promise<void> {
+    for (let tries = 0; !lock.isGone; tries++) {
+      try {
+        const now = session()
+        const isHeld = await work(now, await now.bull(lock.queue))
+        if (!isHeld) goneNow(lock)
+        return
+      } catch (error) {
+        if (isStopped()) return
+        if (tries === MANY)
+          context.log('warn', 'REDIS_SETTLE', `${what} of ${lock.job.id} is still tried: ${shortOf(error)}`)
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
+    }
+  }
+
+  function goneNow(lock: Lock): void {
+    if (lock.isGone) return
+    lock.isGone = true
+    lock.onGone?.()
+  }
+
+  /** Completed, and the turn of its key goes on. */
+  function complete(transaction: Transaction, { backend }: Bull, lock: Lock, message: Message): void {
+    const job = { id: lock.job.id, opts: lock.job.opts } as MinimalJob // all that is read of it
+    const finished = backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.token, false)
+    backend.execCommand(transaction, 'moveToFinished', finished)
+    const key = keyOf(lock.queue, message)
+    if (key !== undefined) void transaction.runCommand(commandOf('pass'), [lock.queue.key(''), lock.job.id, key])
+  }
+
+  async function putBack({ commands }: Session, { backend }: Bull, { queue, job, token }: Lock): Promise<boolean> {
+    const isDone = await held(backend.moveJobFromActiveToWait(job.id, token))
+    // BullMQ 6.7 wakes nobody for a job with a priority.
+    if (queue.hasPriority) await commands.zadd(queue.key('marker'), 0, '0')
+    return isDone
+  }
+
+  return {
+    finish: (lock, message) =>
+      carry(lock, 'the end', async (_, bull) => {
+        if (keyOf(lock.queue, message) !== undefined) {
+          const [code] = await transact(bull, (transaction) => complete(transaction, bull, lock, message))
+          return isDone(code)
+        }
+        const job = { id: lock.job.id, opts: lock.job.opts } as MinimalJob // all that is read of it
+        const finished = bull.backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.token, false)
+        return isDone(await bull.backend.execCommand(bull.client, 'moveToFinished', finished))
+      }),
+    giveBack: (lock) => carry(lock, 'the release', (now, bull) => putBack(now, bull, lock)),
+    untake: (lock) =>
+      carry(lock, 'the release', async (now, bull) => {
+        const counted = now.commands.hincrby(lock.queue.key(lock.job.id), 'ats', -1)
+        const [, isDone] = await Promise.all([counted, putBack(now, bull, lock)])
+        return isDone
+      }),
+    retry: (lock, message, { delayMs, headers }) =>
+      carry(lock, 'the retry', async (_, { backend }) => {
+        const data = writeData(message, { headers: { ...message.headers, ...headers } })
+        const delay = Math.ceil(delayMs)
+        // A copy, in the sense of the seam: its hand-overs are counted anew.
+        const fieldsToUpdate = { data, ats: 0, stc: 0, rtRan: 1 }
+        return held(backend.moveToDelayed(lock.job.id, context.now(), delay, lock.token, { fieldsToUpdate }))
+      }),
+    bury: (lock, message, why) =>
+      carry(lock, 'the dead letter', async (_, bull) => {
+        const death = { ...why, at: context.now() }
+        const letter = [lock.queue.key(''), ...letterArguments(message, death), lock.job.id, lock.token]
+        const [isBuried] = await transact(bull, (transaction) => {
+          void transaction.runCommand(commandOf('bury'), letter)
+          complete(transaction, bull, lock, message)
+        })
+        return isBuried === 1
+      }),
+  }
+}
+
+const MANY = 25
+
+/** Scripts of BullMQ answer a number below 0 if the lock, or the job, is not there any more. */
+function isDone(code: unknown): boolean {
+  return !(typeof code === 'number' && code < 0)
+}
+
+/** The same, of what throws for it. */
+async function held(work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (typeof code === 'number' && code < 0) return false
+    throw error
+  }
+}
