@@ -1,24 +1,15 @@
-import { describe, expect, inject, onTestFinished, test } from 'vitest'
+import { describe, expect, inject, test } from 'vitest'
 import { connect } from '../../broker-adapters/connect.ts'
 import { rabbitmq } from '../../broker-adapters/rabbitmq/index.ts'
 import { errorOf } from '../conformance/probe.ts'
-import { startProxy, type TcpProxy } from '../support/tcp-proxy.ts'
-import { goesOn, startLoad } from './load.ts'
+import { proxyOf } from '../support/tcp-proxy.ts'
+import { goesOn, startLoad } from '../support/load.ts'
 
 const { url = 'amqp://127.0.0.1:1', whyNot } = inject('rabbitmq')
 
 describe.skipIf(whyNot !== undefined)('a network that lies', { timeout: 60_000 }, () => {
-  const proxied = async (): Promise<{ readonly proxy: TcpProxy; readonly target: string }> => {
-    const { hostname, port } = new URL(url)
-    const proxy = await startProxy({ host: hostname, port: Number(port) })
-    onTestFinished(() => proxy.close())
-    const through = new URL(url)
-    through.host = `127.0.0.1:${proxy.port}`
-    return { proxy, target: through.href }
-  }
-
   test('connections that carry nothing any more are found by heartbeats, and nothing is lost', async () => {
-    const { proxy, target } = await proxied()
+    const { proxy, url: target } = await proxyOf(url)
     const load = await startLoad(() => rabbitmq({ url: target, heartbeatMs: 1_000 }))
     proxy.freeze()
     await goesOn(load)
@@ -26,7 +17,7 @@ describe.skipIf(whyNot !== undefined)('a network that lies', { timeout: 60_000 }
   })
 
   test('a server that takes connections and says nothing is given up in its time', async () => {
-    const { proxy, target } = await proxied()
+    const { proxy, url: target } = await proxyOf(url)
     proxy.swallow()
     const began = performance.now()
     const error = await errorOf(connect(rabbitmq({ url: target, dialTimeoutMs: 300 }), { connectTimeoutMs: 1_500 }))

@@ -2,8 +2,9 @@ import { connect } from 'amqplib'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { workQueue } from '../../broker-adapters/rabbitmq/topology.ts'
 import { eventually } from '../support/eventually.ts'
+import { goesOn, jobs, startLoad } from '../support/load.ts'
 import { startRabbitmq, type OwnRabbitmq } from '../support/rabbitmq.ts'
-import { goesOn, jobs, startLoad } from './load.ts'
+import { hearStates } from '../support/states.ts'
 
 const { hasPackage } = inject('rabbitmq')
 
@@ -42,17 +43,13 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
 
   test('its memory alarm blocks whoever publishes; cleared, all goes on', async () => {
     const load = await startLoad(() => server.url)
-    const states: string[] = []
-    const blocked = startStates(server, states)
+    const states = await hearStates(server.url)
     await server.ctl('set_vm_memory_high_watermark', 'absolute', '1')
     await eventually(() => states.includes('blocked'), { within: 20_000, what: 'it says that it is blocked' })
     await server.ctl('set_vm_memory_high_watermark', '0.6')
     await eventually(() => states.at(-1) === 'up', { within: 20_000, what: 'it says that it is not any more' })
     await goesOn(load)
     expect(await load.settle()).toBe(0)
-    await (
-      await blocked
-    )()
   })
 
   test('the queue is deleted under its consumers: they make it again', async () => {
@@ -69,23 +66,3 @@ describe.skipIf(!hasPackage)('RabbitMQ goes away under load, and nothing is lost
     await eventually(consume, { within: 30_000, what: 'both workers consume' })
   })
 })
-
-/** What a connection that publishes now and then hears of the server. */
-async function startStates(server: OwnRabbitmq, states: string[]): Promise<() => Promise<void>> {
-  const { connect: open } = await import('../../broker-adapters/connect.ts')
-  const broker = await open(server.url)
-  broker.onState((state) => states.push(state))
-  const { createClient } = await import('../../client/create-client.ts')
-  const client = createClient(broker)
-  const stub = client.service(jobs)
-  let isOver = false
-  const publishing = (async () => {
-    for (let n = 0; !isOver; n++) await stub.note.send({ key: `state-${n}` }).catch(() => {})
-  })()
-  return async () => {
-    isOver = true
-    await publishing
-    await client.close({ graceMs: 0 })
-    await broker.close({ graceMs: 0 })
-  }
-}

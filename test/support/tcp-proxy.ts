@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
+import { onTestFinished } from 'vitest'
 
 /** Stands between a client and its server, and can behave as a bad network does. */
 export interface TcpProxy {
@@ -12,7 +13,16 @@ export interface TcpProxy {
   close(): Promise<void>
 }
 
-export async function startProxy(to: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
+/** Before the server of this URL, until the test ends; `url` goes through it. */
+export async function proxyOf(server: string): Promise<{ readonly proxy: TcpProxy; readonly url: string }> {
+  const url = new URL(server)
+  const proxy = await startProxy({ host: url.hostname, port: Number(url.port) })
+  onTestFinished(() => proxy.close())
+  url.host = `127.0.0.1:${proxy.port}`
+  return { proxy, url: url.href }
+}
+
+async function startProxy(to: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let isSwallowing = false
   const keep = (socket: Socket): Socket => {

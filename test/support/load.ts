@@ -8,8 +8,8 @@ import { defineService } from '../../contract/define-service.ts'
 import { method, type } from '../../contract/method.ts'
 import { createWorker } from '../../worker/create-worker.ts'
 import type { Worker } from '../../worker/types.ts'
-import { createLedger, type Ledger } from '../support/ledger.ts'
-import { eventually } from '../support/eventually.ts'
+import { createLedger, type Ledger } from './ledger.ts'
+import { eventually } from './eventually.ts'
 
 const job = type<{ readonly key: string }>()
 
