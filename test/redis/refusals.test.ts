@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import type { LogLine } from '../../broker-adapters/broker.ts'
+import { connect } from '../../broker-adapters/connect.ts'
+import { createClient } from '../../client/create-client.ts'
+import { defineService } from '../../contract/define-service.ts'
+import { method, type } from '../../contract/method.ts'
+import { freePorts } from '../../scripts/brokers/processes.ts'
+import { createWorker } from '../../worker/create-worker.ts'
+import { startRedis, type OwnRedis } from '../support/redis.ts'
+
+const { hasPackage } = inject('redis')
+const echo = defineService('echo', { methods: { say: method({ input: type<string>(), output: type<string>() }) } })
+
+/** Less than any time-out that is given here, and than its default. */
+const AT_ONCE_MS = 8_000
+const LONG_MS = 30_000
+
+/** Each may do everything but this one command. */
+const COMMANDS = ['evalsha', 'eval', 'xadd', 'xread', 'subscribe', 'publish', 'bzpopmin', 'info', 'hget', 'zadd']
+const SECRET = 'topsecret'
+
+const USERS = [
+  'default on >topsecret ~* &* +@all',
+  'whole on >topsecret ~* &* +@all',
+  'no-keys on >topsecret ~other:* &* +@all',
+  'no-channels on >topsecret ~* resetchannels +@all',
+  'off off >topsecret ~* &* +@all',
+  ...COMMANDS.map((command) => `no-${command} on >topsecret ~* &* +@all -${command}`),
+]
+
+/** How it ended, and that it did so at once. */
+async function endOf(work: Promise<unknown>): Promise<unknown> {
+  const startedAt = performance.now()
+  const end = await work.then(
+    () => 'it worked',
+    (reason: unknown) => reason,
+  )
+  expect(performance.now() - startedAt).toBeLessThan(AT_ONCE_MS)
+  expect(String(end)).not.toMatch(/topsecret|wrong-one/)
+  return end
+}
+const refused = (advice: RegExp) => ({ code: 'BROKER_REFUSED', message: expect.stringMatching(advice) as unknown })
+
+/** A client and a worker that nobody started yet. */
+function makePair(url: string) {
+  const namespace = `p${randomBytes(5).toString('hex')}`
+  const lines: LogLine[] = []
+  const options = { namespace, log: (line: LogLine) => void lines.push(line) }
+  const client = createClient(url, { ...options, connectTimeoutMs: LONG_MS })
+  const worker = createWorker(url, { ...options, connectTimeoutMs: LONG_MS }).serve(echo, { say: (text) => text })
+  onTestFinished(async () => {
+    await Promise.all([client, worker].map((one) => one.close({ graceMs: 0 })))
+  })
+  return { client, worker, lines }
+}
+
+/** Users of a server of one's own. */
+describe.skipIf(!hasPackage)('what an operator has to mend is said at once', { timeout: 60_000 }, () => {
+  let server: OwnRedis
+  beforeAll(async () => {
+    server = await startRedis({ config: USERS.map((user) => `user ${user}`).join('\n') })
+  }, 60_000)
+  afterAll(() => server.end(), 60_000)
+  const urlOf = (user: string, { password = SECRET, rest = '' } = {}): string =>
+    `redis://${user}:${password}@127.0.0.1:${server.port}${rest}`
+
+  test.each([
+    ['a wrong password', () => urlOf('whole', { password: 'wrong-one' }), /'whole' was refused.*password/],
+    ['no such user', () => urlOf('nobody'), /'nobody' was refused/],
+    ['a user that is switched off', () => urlOf('off'), /'off' was refused/],
+    ['no password', () => server.url, /wants a password/],
+    ['a wrong password of the default user', () => urlOf('', { password: 'wrong-one' }), /'default' was refused/],
+    ['no such database', () => urlOf('whole', { rest: '/99' }), /database/],
+  ])('%s: for all that connect', async (_, url, advice) => {
+    const { client, worker } = makePair(url())
+    const tries = [
+      connect(url(), { connectTimeoutMs: LONG_MS }),
+      client.ready(),
+      worker.start(),
+      client.service(echo).say('a', { timeoutMs: LONG_MS }),
+    ]
+    const ends = await Promise.all(tries.map(endOf))
+    for (const end of ends) expect(end).toMatchObject(refused(advice))
+    expect(ends[3]).toMatchObject({ executed: 'no' })
+  })
+
+  test('a user who may do everything needs no other', async () => {
+    const { client, worker } = makePair(urlOf('whole'))
+    await worker.start()
+    expect(await client.service(echo).say('a')).toBe('a')
+  })
+
+  test('keys or channels that are not for this user', async () => {
+    for (const user of ['no-keys', 'no-channels']) {
+      const { client, worker } = makePair(urlOf(user))
+      const ends = await Promise.all([worker.start(), client.service(echo).say('a', { timeoutMs: LONG_MS })].map(endOf))
+      for (const end of ends) expect(end, user).toMatchObject(refused(/ACL SETUSER/))
+    }
+  })
+
+  test.each(COMMANDS)('no right to %s: it is not needed, or its lack is named', async (command) => {
+    const { client, worker } = makePair(urlOf(`no-${command}`))
+    const starting = endOf(worker.start())
+    const calling = endOf(client.service(echo).say('a', { timeoutMs: LONG_MS }))
+    const [started, called] = await Promise.all([starting, calling])
+    for (const end of [started, called])
+      if (end !== 'it worked') expect(end).toMatchObject(refused(new RegExp(`${command}.*ACL SETUSER`, 'is')))
+    // What cannot be started cannot answer.
+    if (started !== 'it worked') expect(called).not.toBe('it worked')
+  })
+
+  test('a broker that is away: a call waits until its own deadline, and has not run', async () => {
+    const [port] = await freePorts(1)
+    const { client } = makePair(`redis://127.0.0.1:${port}`)
+    const startedAt = performance.now()
+    const error = await client
+      .service(echo)
+      .say('a', { timeoutMs: 1_500 })
+      .catch((reason: unknown) => reason)
+    expect(error).toMatchObject({ code: 'BROKER_UNAVAILABLE', executed: 'no' })
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(1_400)
+    await expect(client.ready({ timeoutMs: 500 })).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' })
+  })
+})
