@@ -38,7 +38,8 @@ export async function checkServer(
 ): Promise<ServerFacts> {
   const facts = readInfo(await commands.info())
   const [major = 0, minor = 0] = facts.version.split('.').map(Number)
-  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1]))
+  const isNewEnough = major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])
+  if (!isNewEnough)
     throw new BrokerError(
       'BROKER_REFUSED',
       `${node.shown}: the server is Redis ${facts.version}; ${OLDEST.join('.')} or newer is needed`,
