@@ -167,7 +167,6 @@ export function createRedisAdapter(options: ResolvedRedisOptions): BrokerAdapter
 function assemble(options: ResolvedRedisOptions, url: string, context: AdapterContext): Running {
   let open: Open | undefined
   let facts: ServerFacts | undefined
-  let isReconnect = false
   let memory: MemoryWatch | undefined
   const guard = (what: string, run: () => void): void => {
     try {
@@ -200,8 +199,7 @@ function assemble(options: ResolvedRedisOptions, url: string, context: AdapterCo
       const onOutOfMemory = (): void => memory?.note()
       const { maxMessageBytes } = options
       const storing = createStoring({ session, maxMessageBytes, now: context.now, onOutOfMemory })
-      const replying = createReplying({ session, broadcasts, context, onOutOfMemory, isReconnect })
-      isReconnect = true
+      const replying = createReplying({ session, broadcasts, context, onOutOfMemory })
       open = { session, storing, replying }
       await standings.establishAll()
     },

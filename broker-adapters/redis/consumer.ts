@@ -163,7 +163,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
       const { backend } = await session().bull(queue)
       await backend.moveStalledJobsToWait()
     } catch {
-      // Away: looked for again in a moment.
+      // Away: looked for again in a moment. What is wrong with the queue the taking says.
     }
   }
 

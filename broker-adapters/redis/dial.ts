@@ -1,7 +1,7 @@
 import type { Queue } from 'bullmq'
 import type { Redis, RedisOptions as LibraryOptions } from 'ioredis'
 import { BrokerError, ConfigError } from '../../protocol/errors.ts'
-import { refusalText, shortOf } from './failures.ts'
+import { isNotPrimary, refusalText, shortOf } from './failures.ts'
 import type { WorkQueue } from './keys.ts'
 import type { RedisNode, ResolvedRedisOptions } from './options.ts'
 import { defineScripts, type Scripts } from './scripts.ts'
@@ -28,6 +28,8 @@ export interface Session {
   readonly ended: Promise<string>
   /** Called with the reason when it ends. */
   readonly onEnd: Set<(reason: string) => void>
+  /** The server answered with it: what says that it is a replica now ends the session. */
+  note(error: unknown): void
   /** It is of no use any more: a new one is dialled for. */
   fail(reason: string): void
   end(): Promise<void>
@@ -208,6 +210,9 @@ function holdSession(
     },
     ended,
     onEnd,
+    note(error: unknown): void {
+      if (isNotPrimary(error)) end(shortOf(error))
+    },
     fail: (reason: string) => end(reason),
     async connect(): Promise<void> {
       await connect(commands)

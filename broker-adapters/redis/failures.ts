@@ -22,8 +22,14 @@ export function isNotPrimary(error: unknown): boolean {
   return /\b(?:READONLY|MASTERDOWN|LOADING|UNBLOCKED|NOREPLICAS)\b/.test(shortOf(error))
 }
 
+/** A key is not what it is in a queue: somebody has put something else there. */
+export function isWrongType(error: unknown): boolean {
+  return /\bWRONGTYPE\b/.test(shortOf(error))
+}
+
+/** Said of a command, or of one within a script. */
 export function isDenied(error: unknown): boolean {
-  return /\b(?:NOPERM|NOAUTH|WRONGPASS)\b/.test(shortOf(error))
+  return /\b(?:NOPERM|NOAUTH|WRONGPASS|ACL failure)\b/.test(shortOf(error))
 }
 
 /** An error that may cross the seam: refused where nothing but an operator can mend it, else unavailable. */

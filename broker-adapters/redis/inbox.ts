@@ -22,6 +22,8 @@ export interface InboxOptions {
 
 const AT_ONCE = 1_000
 const BLOCK_MS = 5_000
+/** An inbox that was deleted is found so soon: what is answered meanwhile waits for it, see replying.ts. */
+const LOOK_MS = 1_000
 
 type Entry = readonly [id: Buffer, fields: readonly Buffer[]]
 
@@ -48,7 +50,7 @@ export async function openInbox(parts: InboxParts, options: InboxOptions): Promi
         current = blocking
         if (isClosed) return now.close(blocking)
         const last = await readWhatIsThere(now)
-        renewing ??= setInterval(renew, Math.max(leaseMs / 3, 100)).unref()
+        renewing ??= setInterval(renew, Math.min(LOOK_MS, leaseMs / 3)).unref()
         void readOn(now, blocking, last)
       }),
   }

@@ -14,6 +14,13 @@ export interface Death extends DeadLetterReason {
   readonly at: number
 }
 
+/** By hand everything can be taken away. */
+interface RawJob {
+  readonly id: string
+  readonly name: string | undefined
+  readonly data: string
+}
+
 interface JobData {
   readonly id: string
   readonly type: Message['type']
@@ -65,18 +72,18 @@ function writeBody(contentType: string, body: Uint8Array): Pick<JobData, 'body' 
 }
 
 /** What a job is, whoever put it there: ids are strings and headers are flat strings. */
-export function readJob(job: { readonly id: string; readonly name: string; readonly data: string }): {
+export function readJob(job: RawJob): {
   readonly message: Message
   readonly dead: Death | undefined
   readonly expiresAt: number
 } {
   const data = parseObject(job.data)
   const headers = readHeaders(data?.['headers'])
-  if (headers[HEADER.method] === undefined) headers[HEADER.method] = job.name
+  headers[HEADER.method] ??= job.name ?? ''
   const replyTo = text(data?.['replyTo'])
   const type = MESSAGE_TYPES.find((known) => known === data?.['type'])
   const message: Message = {
-    id: text(data?.['id']) ?? job.id,
+    id: text(data?.['id']) ?? idOf(job),
     type: type ?? (replyTo === undefined ? 'send' : 'call'),
     replyTo,
     contentType: text(data?.['contentType']) ?? JSON_TYPE,
@@ -92,8 +99,13 @@ export function readJob(job: { readonly id: string; readonly name: string; reado
   }
 }
 
+/** BullMQ counts jobs that are given no id, and an id of ours is not only digits. */
+function idOf({ id }: { readonly id: string }): string {
+  return /^\d+$/.test(id) ? `job-${id}` : id
+}
+
 /** As it is handed out. A dead letter that somebody has put back by the means of BullMQ is replayed. */
-export function readDelivery(job: { readonly id: string; readonly name: string; readonly data: string }): {
+export function readDelivery(job: RawJob): {
   readonly message: Message
   readonly expiresAt: number
 } {

@@ -3,7 +3,7 @@ import { isFinalReply, type Reply } from '../../protocol/message.ts'
 import type { AdapterContext } from '../adapter.ts'
 import { parseMailboxAddress, type MailboxPlace } from '../mailbox-address.ts'
 import type { Session } from './dial.ts'
-import { isNotPrimary, isOutOfMemory, shortOf } from './failures.ts'
+import { isOutOfMemory, isWrongType } from './failures.ts'
 import { MAX_KEEP_MS } from './mailboxes.ts'
 import { packReply, writeMeta } from './reply-data.ts'
 import { toBuffer, type Broadcasts } from './subscriber.ts'
@@ -21,21 +21,33 @@ interface ReplyingParts {
   readonly broadcasts: Pick<Broadcasts, 'send'>
   readonly context: Pick<AdapterContext, 'namespace'>
   readonly onOutOfMemory: () => void
-  /** It came after another one. */
-  readonly isReconnect: boolean
 }
 
-/** After a reconnect clients that are alive may have to make their inboxes again: until then none counts as gone. */
+/** A client that is alive makes an inbox that the server has lost again: a missing one is gone if it is still missing then. */
 const RETURN_MS = 2_000
+/** For so long what was gone is believed to be. */
+const GONE_MS = 30_000
 
-export function createReplying({ session, broadcasts, context, onOutOfMemory, isReconnect }: ReplyingParts): Replying {
-  const trustedFrom = isReconnect ? performance.now() + RETURN_MS : 0
+export function createReplying({ session, broadcasts, context, onOutOfMemory }: ReplyingParts): Replying {
+  const gone = new Set<string>()
 
   async function toInbox(address: string, reply: Reply): Promise<ReplyOutcome> {
+    if (await append(address, reply)) return 'stored'
+    if (!gone.has(address)) {
+      await new Promise((resolve) => setTimeout(resolve, RETURN_MS))
+      if (!session.isOpen) return 'unknown'
+      if (await append(address, reply)) return 'stored'
+      gone.add(address)
+      setTimeout(() => gone.delete(address), GONE_MS).unref()
+    }
+    return 'gone'
+  }
+
+  /** False: there is no such inbox. */
+  async function append(address: string, reply: Reply): Promise<boolean> {
     const body = toBuffer(reply.body)
     const id = await session.commands.xadd(address, 'NOMKSTREAM', '*', 'meta', writeMeta(reply), 'body', body)
-    if (id !== null) return 'stored'
-    return performance.now() >= trustedFrom ? 'gone' : 'unknown'
+    return id !== null
   }
 
   /** Who reads now hears of an outcome when it is kept, and of the rest at once. */
@@ -50,9 +62,9 @@ export function createReplying({ session, broadcasts, context, onOutOfMemory, is
 
   function outcomeOf(error: unknown): ReplyOutcome {
     if (isOutOfMemory(error)) onOutOfMemory()
-    if (isNotPrimary(error)) session.fail(shortOf(error))
+    session.note(error)
     // Somebody else's key: no inbox of anybody.
-    return /WRONGTYPE/.test(shortOf(error)) ? 'gone' : 'unknown'
+    return isWrongType(error) ? 'gone' : 'unknown'
   }
 
   return {

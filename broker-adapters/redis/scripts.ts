@@ -157,6 +157,26 @@ end
 return #ids
 `
 
+/** Ids that were taken, but are those of no job, become dead letters; how many. ARGV: now. */
+const EXPEL = `${LIBRARY}
+local count = 0
+for _, id in ipairs(redis.call('LRANGE', base .. 'active', 0, -1)) do
+  local kind = redis.call('TYPE', jobKey(id)).ok
+  if kind ~= 'hash' then
+    redis.call('LREM', base .. 'active', 1, id)
+    redis.call('SREM', base .. 'stalled', id)
+    local letter = 'dead~' .. id
+    redis.call('HSET', jobKey(letter), 'name', 'unknown', 'opts', '{}', 'timestamp', ARGV[1], 'delay', 0, 'priority', 0,
+      'data', cjson.encode({ id = id, dead = { code = 'INVALID_MESSAGE', attempts = 0, at = tonumber(ARGV[1]),
+        reason = 'the key of the job is a ' .. kind }}),
+      'failedReason', 'the key of the job is a ' .. kind, 'finishedOn', ARGV[1])
+    redis.call('ZADD', base .. 'failed', ARGV[1], letter)
+    count = count + 1
+  end
+end
+return count
+`
+
 /** Makes an inbox, or lengthens its life. 1: it was not there. ARGV: ms. KEYS[1] is the inbox. */
 const INBOX = `
 local isNew = 0
@@ -196,6 +216,7 @@ const LUA = {
   exhume: EXHUME,
   remove: REMOVE,
   purge: PURGE,
+  expel: EXPEL,
   inbox: INBOX,
   mailbox: MAILBOX,
   keep: KEEP,

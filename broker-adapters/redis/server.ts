@@ -9,12 +9,14 @@ export interface ServerFacts {
   readonly isReplica: boolean
   readonly evicts: string | undefined
   readonly hasAppendOnlyFile: boolean
+  /** When its append-only file reaches the disk: always, everysec, no; undefined: it may not be asked. */
+  readonly sync: string | undefined
 }
 
 /** Older ones lack `XADD NOMKSTREAM`. */
 const OLDEST = [6, 2] as const
 
-export function readInfo(info: string): ServerFacts {
+export function readInfo(info: string, sync: string | undefined): ServerFacts {
   const fields = new Map(
     info.split(/\r?\n/).flatMap((line) => {
       const at = line.indexOf(':')
@@ -27,6 +29,7 @@ export function readInfo(info: string): ServerFacts {
     isReplica: fields.get('role') === 'slave',
     evicts: policy === undefined || policy === 'noeviction' ? undefined : policy,
     hasAppendOnlyFile: fields.get('aof_enabled') !== '0',
+    sync,
   }
 }
 
@@ -36,7 +39,7 @@ export async function checkServer(
   node: RedisNode,
   { hasOthers, log }: { readonly hasOthers: boolean; readonly log: AdapterContext['log'] },
 ): Promise<ServerFacts> {
-  const facts = readInfo(await commands.info())
+  const facts = readInfo(await commands.info(), await readSync(commands))
   const [major = 0, minor = 0] = facts.version.split('.').map(Number)
   const isNewEnough = major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])
   if (!isNewEnough)
@@ -61,9 +64,27 @@ export async function checkServer(
       'REDIS_PERSISTENCE',
       'appendonly is off: what was stored since the last snapshot is lost when the server ends; set appendonly yes',
     )
+  else if (facts.sync === 'no')
+    log(
+      'warn',
+      'REDIS_PERSISTENCE',
+      'appendfsync is no: when the machine fails, what the system had not written yet is lost; set it to everysec or always',
+    )
   return facts
 }
 
+/** Hosted servers do not let themselves be asked. */
+async function readSync(commands: Session['commands']): Promise<string | undefined> {
+  try {
+    const [, value]: unknown[] = (await commands.config('GET', 'appendfsync')) as unknown[]
+    return typeof value === 'string' ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
 export function storedMeans(facts: ServerFacts | undefined): Capabilities['storedMeans'] {
-  return facts?.hasAppendOnlyFile === false ? 'memory' : 'disk within 1 s'
+  if (facts?.hasAppendOnlyFile === false) return 'memory'
+  if (facts?.sync === 'always') return 'disk'
+  return facts?.sync === 'no' ? 'page cache' : 'disk within 1 s'
 }

@@ -47,13 +47,15 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
     work: (session: Session, bull: Bull) => Promise<boolean>,
   ): Promise<void> {
     for (let tries = 0; !lock.isGone; tries++) {
+      let now: Session | undefined
       try {
-        const now = session()
+        now = session()
         const isHeld = await work(now, await now.bull(lock.queue))
         if (!isHeld) goneNow(lock)
         return
       } catch (error) {
         if (isStopped()) return
+        now?.note(error)
         if (tries === MANY)
           context.log('warn', 'REDIS_SETTLE', `${what} of ${lock.job.id} is still tried: ${shortOf(error)}`)
       }

@@ -59,7 +59,7 @@ export function createStoring({ session, maxMessageBytes, now, onOutOfMemory }: 
       return { status: 'notSent', reason }
     }
     if (isNotPrimary(error)) {
-      session.fail(reason)
+      session.note(error)
       return { status: 'notSent', reason }
     }
     if (isDenied(error)) return { status: 'refused', reason }

@@ -4,7 +4,7 @@ import type { Redis } from 'ioredis'
 import { HEADER } from '../../protocol/headers.ts'
 import type { AdapterContext } from '../adapter.ts'
 import type { Bull, Session } from './dial.ts'
-import { shortOf } from './failures.ts'
+import { isWrongType, shortOf } from './failures.ts'
 import { readJob } from './job-data.ts'
 import type { WorkQueue } from './keys.ts'
 
@@ -60,10 +60,23 @@ export function createTaking(parts: TakingParts): Taking {
         const nextAt = await takeSome()
         if (nextAt !== undefined && !isOver && credit() > 0) await waitForMarker(nextAt)
       } catch (error) {
+        session.note(error)
         if (isOver || !session.isOpen) return
+        if (isWrongType(error)) await expel()
         log('warn', 'REDIS_CONSUMER', `${queue.name}: ${shortOf(error)}; tried again`)
         await new Promise((resolve) => setTimeout(resolve, 500).unref())
       }
+    }
+  }
+
+  /** What is no job, and lies among those that were taken, would be met again and again. */
+  async function expel(): Promise<void> {
+    try {
+      const count = Number(await session.scripts.run('expel', queue.key(''), Date.now()))
+      if (count > 0)
+        log('error', 'REDIS_STRANGER', `${queue.name}: ${count} keys are no jobs; their ids are dead letters`)
+    } catch (error) {
+      log('warn', 'REDIS_CONSUMER', `${queue.name}: ${shortOf(error)}`)
     }
   }
 

@@ -15,6 +15,7 @@ import { createLedger, type Ledger } from '../support/ledger.ts'
 const { url = '', whyNot } = inject('redis')
 
 const jobs = defineService('jobs', {
+  encoding: 'json',
   methods: {
     note: method({ input: type<{ readonly key: string }>(), oneWay: true, retry: { attempts: 1 } }),
     work: method({ input: type<{ readonly key: string }>(), output: type<string>() }),
