@@ -14,6 +14,7 @@ import { createMailboxes, MAX_KEEP_MS, type Mailboxes } from './mailboxes.ts'
 import { watchMemory, type MemoryWatch } from './memory-watch.ts'
 import type { ResolvedRedisOptions } from './options.ts'
 import { createReplying, type Replying } from './replying.ts'
+import { checkRights } from './rights.ts'
 import { checkServer, storedMeans, type ServerFacts } from './server.ts'
 import { createSettling, type Settling } from './settling.ts'
 import { purge, readStats } from './stats.ts'
@@ -183,9 +184,11 @@ function assemble(options: ResolvedRedisOptions, url: string, context: AdapterCo
       const node = options.nodes[index] ?? options.nodes[0]
       const session = await dial(node, options)
       try {
-        facts = await throughSeam(node.shown, () =>
-          checkServer(session, node, { hasOthers: options.nodes.length > 1, log: context.log }),
-        )
+        facts = await throughSeam(node.shown, async () => {
+          const found = await checkServer(session, node, { hasOthers: options.nodes.length > 1, log: context.log })
+          await checkRights(session, context.namespace, node.shown)
+          return found
+        })
         return session
       } catch (error) {
         await session.end()

@@ -7,6 +7,8 @@ import type { DeadLetterReason } from '../adapter.ts'
 
 const MESSAGE_TYPES = ['call', 'send', 'stream'] as const
 const JSON_TYPE = 'application/json'
+/** Of what is no message: the core refuses it for this, and its dead letter shows what was there. */
+const NO_MESSAGE = 'text/plain'
 
 /** What is known of a dead letter, beside its message. */
 export interface Death extends DeadLetterReason {
@@ -82,14 +84,15 @@ export function readJob(job: RawJob): {
   headers[HEADER.method] ??= job.name ?? ''
   const replyTo = text(data?.['replyTo'])
   const type = MESSAGE_TYPES.find((known) => known === data?.['type'])
+  const body = readBody(data)
   const message: Message = {
-    id: text(data?.['id']) ?? idOf(job),
+    id: idOf(text(data?.['id']) ?? job.id),
     type: type ?? (replyTo === undefined ? 'send' : 'call'),
     replyTo,
-    contentType: text(data?.['contentType']) ?? JSON_TYPE,
+    contentType: body === undefined ? NO_MESSAGE : (text(data?.['contentType']) ?? JSON_TYPE),
     contentEncoding: text(data?.['contentEncoding']),
     headers,
-    body: readBody(data, job.data),
+    body: body ?? Buffer.from(job.data),
   }
   const { expiresAt } = data ?? {}
   return {
@@ -100,7 +103,7 @@ export function readJob(job: RawJob): {
 }
 
 /** BullMQ counts jobs that are given no id, and an id of ours is not only digits. */
-function idOf({ id }: { readonly id: string }): string {
+function idOf(id: string): string {
   return /^\d+$/.test(id) ? `job-${id}` : id
 }
 
@@ -113,13 +116,13 @@ export function readDelivery(job: RawJob): {
   return { message: dead === undefined ? message : nextGeneration(message), expiresAt }
 }
 
-/** `input` is what people write who add a job by plain BullMQ. */
-function readBody(data: Readonly<Record<string, unknown>> | undefined, raw: string): Uint8Array {
-  const { body, bodyBase64, input } = data ?? {}
+/** `input` is what people write who add a job by plain BullMQ. Undefined: it is no message. */
+function readBody(data: Readonly<Record<string, unknown>> | undefined): Uint8Array | undefined {
+  if (data === undefined) return undefined
+  const { body, bodyBase64, input } = data
   if (typeof bodyBase64 === 'string') return Buffer.from(bodyBase64, 'base64')
   if (typeof body === 'string') return Buffer.from(body)
-  if (data !== undefined && 'input' in data) return Buffer.from(JSON.stringify(input) ?? '')
-  return Buffer.from(raw) // no message of ours: the core says what is wrong with it
+  return 'input' in data ? Buffer.from(JSON.stringify(input) ?? '') : undefined
 }
 
 function readDeath(value: unknown): Death | undefined {

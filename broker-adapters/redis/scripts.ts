@@ -177,6 +177,23 @@ end
 return count
 `
 
+/** The name of the first command that the user may not give; nil: none. ARGV: a channel, then commands, see rights.ts. */
+const RIGHTS = `
+for i = 2, #ARGV do
+  local words = {}
+  for word in string.gmatch(ARGV[i], '%S+') do
+    if string.sub(word, 1, 1) == '@' then word = KEYS[1] .. string.sub(word, 2) end
+    words[#words + 1] = word == '#' and ARGV[1] or word
+  end
+  local answer = redis.pcall(unpack(words))
+  local problem = type(answer) == 'table' and answer.err or ''
+  if string.find(problem, 'NOPERM') or string.find(problem, 'ACL failure') or string.find(problem, 'user executing the script') then
+    return words[1]
+  end
+end
+return false
+`
+
 /** Makes an inbox, or lengthens its life. 1: it was not there. ARGV: ms. KEYS[1] is the inbox. */
 const INBOX = `
 local isNew = 0
@@ -217,6 +234,7 @@ const LUA = {
   remove: REMOVE,
   purge: PURGE,
   expel: EXPEL,
+  rights: RIGHTS,
   inbox: INBOX,
   mailbox: MAILBOX,
   keep: KEEP,

@@ -66,10 +66,11 @@ test('an expiry is the time at which it ends, and a copy with other headers has 
 
 test('what people add by plain BullMQ is a message: the name is the method, `input` the body', () => {
   const plain = read({ input: { size: 5 } }, { id: '17', name: 'resize' })
-  expect(plain).toMatchObject({ id: '17', type: 'send', contentType: 'application/json', replyTo: undefined })
+  expect(plain).toMatchObject({ id: 'job-17', type: 'send', contentType: 'application/json', replyTo: undefined })
   expect(plain.headers['rt-method']).toBe('resize')
   expect(textOf(plain)).toBe('{"size":5}')
   expect(textOf(read({ input: null }))).toBe('null')
+  expect(read({ id: 5, input: 1 }).id).toBe('job-5')
   expect(read({ input: 1, replyTo: 'x' }).type).toBe('call')
   expect(read({ input: 1, headers: { 'rt-method': 'other' } }).headers['rt-method']).toBe('other')
 })
@@ -77,9 +78,11 @@ test('what people add by plain BullMQ is a message: the name is the method, `inp
 test.each(['', 'not json', '[1]', '5', 'null', '"text"', '{}', '{"headers":5}', '{"id":{},"body":5,"type":7}'])(
   "the data %s is nobody's message, and read without harm",
   (data) => {
-    const { id, headers, body, type } = read(data, { id: 'j', name: 'n' })
-    expect([id, headers['rt-method'], type]).toEqual(['j', 'n', 'send'])
-    expect(body).toBeInstanceOf(Uint8Array)
+    const message = read(data, { id: 'j', name: 'n' })
+    expect([message.id, message.headers['rt-method'], message.type]).toEqual(['j', 'n', 'send'])
+    // No codec takes it: it becomes a dead letter, which shows what was there.
+    expect(message.contentType).toBe('text/plain')
+    expect(textOf(message)).toBe(data)
   },
 )
 

@@ -16,7 +16,11 @@ const infoOf = (facts: Readonly<Record<string, string>>): string =>
 /** What was logged; rejects as connecting does. */
 async function check(facts: Readonly<Record<string, string>>, { hasOthers = false } = {}): Promise<readonly string[]> {
   const codes: string[] = []
-  const session = { commands: { info: () => Promise.resolve(infoOf(facts)) } } as unknown as Session // all that is asked
+  const { appendfsync = 'everysec', ...info } = facts
+  const config = (): Promise<readonly string[]> =>
+    appendfsync === 'hidden' ? Promise.reject(new Error('NOPERM')) : Promise.resolve(['appendfsync', appendfsync])
+  const commands = { info: () => Promise.resolve(infoOf(info)), config }
+  const session = { commands } as unknown as Session // all that is asked
   const node = { url: 'redis://h', shown: 'redis://h', username: undefined }
   await checkServer(session, node, { hasOthers, log: (level, code) => void codes.push(`${level} ${code}`) })
   return codes
@@ -47,9 +51,18 @@ test.each(['allkeys-lru', 'volatile-ttl'])('maxmemory-policy %s is warned of', a
   expect(await check({ maxmemory_policy })).toEqual(['warn REDIS_EVICTION'])
 })
 
-test('without a file that is appended to, stored means memory', async () => {
+test('without a file that is appended to, or one that nobody writes to the disk, it is said what is lost', async () => {
   expect(await check({ aof_enabled: '0' })).toEqual(['warn REDIS_PERSISTENCE'])
-  expect(storedMeans(readInfo(infoOf({ aof_enabled: '0' })))).toBe('memory')
-  expect(storedMeans(readInfo(infoOf({})))).toBe('disk within 1 s')
-  expect(storedMeans(undefined)).toBe('disk within 1 s')
+  expect(await check({ appendfsync: 'no' })).toEqual(['warn REDIS_PERSISTENCE'])
+  for (const appendfsync of ['everysec', 'always', 'hidden']) expect(await check({ appendfsync })).toEqual([])
+})
+
+test.each([
+  ['0', 'always', 'memory'],
+  ['1', 'always', 'disk'],
+  ['1', 'everysec', 'disk within 1 s'],
+  ['1', 'no', 'page cache'],
+  ['1', undefined, 'disk within 1 s'],
+])('aof_enabled %s, appendfsync %s: stored means %s', (aof_enabled, sync, means) => {
+  expect(storedMeans(readInfo(infoOf({ aof_enabled }), sync))).toBe(means)
 })
