@@ -25,6 +25,14 @@ describe.skipIf(whyNot !== undefined)('a network that lies', { timeout: 90_000 }
     expect(performance.now() - began).toBeLessThan(10_000)
   })
 
+  test('of several servers one that takes connections and says nothing is passed over', async () => {
+    const { proxy, url: silent } = await proxyOf(url)
+    proxy.swallow()
+    const broker = await connect(redis({ url: [silent, url], dialTimeoutMs: 300 }), { connectTimeoutMs: 10_000 })
+    expect(broker.state).toBe('up')
+    await broker.close()
+  })
+
   test('of several servers the first one that answers is taken', async () => {
     const broker = await connect(redis({ url: ['redis://127.0.0.1:1', url] }))
     expect(broker.state).toBe('up')
