@@ -1,6 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
@@ -12,25 +11,11 @@ import { defineService } from '../../contract/define-service.ts'
 import { method, type } from '../../contract/method.ts'
 import { freePorts } from '../../scripts/brokers/processes.ts'
 import { createWorker } from '../../worker/create-worker.ts'
+import { makeCertificates } from '../support/certificates.ts'
 import { startRabbitmq, type OwnRabbitmq } from '../support/rabbitmq.ts'
 
 const { hasPackage } = inject('rabbitmq')
 const echo = defineService('echo', { methods: { say: method({ input: type<string>(), output: type<string>() }) } })
-
-/** Makes an authority, a server's certificate and a client's in this directory. */
-function makeCertificates(dir: string): void {
-  const openssl = (...args: readonly string[]): void =>
-    void execFileSync('openssl', args, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'] })
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=authority')
-  writeFileSync(join(dir, 'server.ext'), 'subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n')
-  writeFileSync(join(dir, 'client.ext'), 'extendedKeyUsage=clientAuth\n')
-  for (const name of ['server', 'client']) {
-    openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`)
-    const by = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2', '-extfile', `${name}.ext`]
-    openssl('x509', '-req', '-in', `${name}.csr`, ...by, '-out', `${name}.pem`)
-  }
-}
 
 /** Servers of one's own take all clients, and only those with a certificate. */
 describe.skipIf(!hasPackage)('TLS', { timeout: 60_000 }, () => {

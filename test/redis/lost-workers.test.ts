@@ -18,10 +18,11 @@ interface Scene {
   readonly namespace: string
   readonly client: Client
   /** Another worker, in this process. */
-  rescue(options: RedisOptions): Promise<Worker>
+  readonly rescue: (options: RedisOptions) => Promise<Worker>
   /** What that one ran of `post`. */
   readonly posts: readonly { readonly key: string; readonly fence: number }[]
-  isEmpty(): Promise<void>
+  /** Nothing of its queue is left, dead letters included. */
+  readonly isEmpty: () => Promise<void>
 }
 
 function setScene(): Scene {

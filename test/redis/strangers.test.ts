@@ -34,7 +34,7 @@ interface Scene {
   /** For which the call of 'held' waits. */
   readonly gate: Gate
   /** A worker from now on. */
-  work(): Promise<Worker>
+  readonly work: () => Promise<Worker>
 }
 
 function setScene(): Scene {

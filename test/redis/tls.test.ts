@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { connect } from '../../broker-adapters/connect.ts'
+import { redis } from '../../broker-adapters/redis/index.ts'
+import { createClient } from '../../client/create-client.ts'
+import { defineService } from '../../contract/define-service.ts'
+import { method, type } from '../../contract/method.ts'
+import { freePorts } from '../../scripts/brokers/processes.ts'
+import { createWorker } from '../../worker/create-worker.ts'
+import { errorOf } from '../conformance/probe.ts'
+import { makeCertificates } from '../support/certificates.ts'
+import { startRedis, type OwnRedis } from '../support/redis.ts'
+
+const { hasPackage } = inject('redis')
+const echo = defineService('echo', { methods: { say: method({ input: type<string>(), output: type<string>() }) } })
+
+/** What `ioredis` takes of `tls.connect`. */
+type Tls = Readonly<Record<string, unknown>>
+
+/** Servers of one's own take all clients, and only those with a certificate. */
+describe.skipIf(!hasPackage)('TLS', { timeout: 60_000 }, () => {
+  const dir = mkdtempSync(join(tmpdir(), 'replyto-tls-'))
+  const read = (name: string): string => readFileSync(join(dir, name), 'utf8')
+  const servers: OwnRedis[] = []
+  let open = ''
+  let strict = ''
+
+  async function start(more: string): Promise<string> {
+    const [port] = await freePorts(1)
+    const config = `tls-port ${port}
+tls-ca-cert-file ${dir}/ca.pem
+tls-cert-file ${dir}/server.pem
+tls-key-file ${dir}/server.key
+${more}`
+    servers.push(await startRedis({ config }))
+    return `rediss://127.0.0.1:${port}`
+  }
+  beforeAll(async () => {
+    makeCertificates(dir)
+    ;[open, strict] = await Promise.all([start('tls-auth-clients no'), start('tls-auth-clients yes')])
+  }, 90_000)
+  afterAll(async () => {
+    await Promise.all(servers.map((server) => server.end()))
+    rmSync(dir, { recursive: true, force: true })
+  }, 60_000)
+
+  async function callOver(url: string, tls: Tls): Promise<string> {
+    const target = redis({ url, ioredis: { tls } })
+    const options = { namespace: `t${randomBytes(5).toString('hex')}` }
+    const worker = createWorker(target, options).serve(echo, { say: (text) => `${text}!` })
+    const client = createClient(target, options)
+    onTestFinished(async () => {
+      await Promise.all([client.close({ graceMs: 0 }), worker.close({ graceMs: 0 })])
+    })
+    await worker.start()
+    return client.service(echo).say('hello')
+  }
+  /** Refused at once, not when its time is over. */
+  async function refusalOf(url: string, tls: Tls): Promise<unknown> {
+    const startedAt = performance.now()
+    const error = await connect(redis({ url, ioredis: { tls } }), { connectTimeoutMs: 30_000 }).then(
+      (broker) => broker.close(),
+      (reason: unknown) => reason,
+    )
+    expect(performance.now() - startedAt).toBeLessThan(15_000)
+    return error
+  }
+  const refused = (advice: RegExp) => ({
+    code: 'BROKER_REFUSED',
+    message: expect.stringMatching(advice) as unknown,
+  })
+
+  test('with the authority that signed the server, calls work', async () => {
+    expect(await callOver(open, { ca: read('ca.pem') })).toBe('hello!')
+    expect(await callOver(open, { ca: [Buffer.from(read('ca.pem'))], servername: 'localhost' })).toBe('hello!')
+  })
+
+  test('without it, or with another name, it is refused and says what to do', async () => {
+    expect(await refusalOf(open, {})).toMatchObject(refused(/TLS failed: .*tls: \{ ca/))
+    const other = await refusalOf(open, { ca: read('ca.pem'), servername: 'elsewhere.example' })
+    expect(other).toMatchObject(refused(/TLS failed: .*servername/))
+  })
+
+  test('a port that speaks no TLS, and one that speaks nothing else: they are given up in their time', async () => {
+    const plain = servers[0]?.url.replace('redis:', 'rediss:') ?? ''
+    for (const url of [plain, open.replace('rediss:', 'redis:')]) {
+      const startedAt = performance.now()
+      const trying = connect(redis({ url, dialTimeoutMs: 500 }), { connectTimeoutMs: 2_000 })
+      expect((await errorOf(trying)).code).toMatch(/^BROKER_(?:UNAVAILABLE|REFUSED)$/)
+      expect(performance.now() - startedAt).toBeLessThan(5_000)
+    }
+  })
+
+  test('the certificate of the client lets it in; without one it is refused and says what to do', async () => {
+    const tls = { ca: read('ca.pem'), cert: read('client.pem'), key: read('client.key') }
+    expect(await callOver(strict, tls)).toBe('hello!')
+    expect(await refusalOf(strict, { ca: read('ca.pem') })).toMatchObject(refused(/TLS failed: .*cert, key/))
+  })
+})
