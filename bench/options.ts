@@ -19,8 +19,8 @@ export interface BenchOptions {
 }
 
 export const USAGE = `npm run bench -- [options]
-  --broker URL    file: (default), file:<directory>, amqp://<server>, or memory:<name>, whose client and worker share
-                  a process
+  --broker URL    file: (default), file:<directory>, amqp://<server>, redis://<server>, or memory:<name>,
+                  whose client and worker share a process
   --runs N        default 3; figures are medians
   --seconds S     of each load in each run, default 2
   --loads LIST    default W1,W2,W3,W4,W5

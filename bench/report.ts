@@ -1,7 +1,7 @@
 import { spreadOf, type Spread } from './driver.ts'
 import type { DiskFigures } from './disk.ts'
 import { CALL_LOADS, KEYS, type CallFigures, type KeyFigures, type PairFigures, type QueueFigures } from './run-pair.ts'
-import { isAmqp, subjectsAt, type SubjectName } from './subject.ts'
+import { isAmqp, isRedis, subjectsAt, type SubjectName } from './subject.ts'
 
 /** All that was measured, run by run. */
 export interface BenchFigures {
@@ -17,6 +17,8 @@ const TITLES: Readonly<Record<SubjectName, string>> = {
   tcp: 'TCP on the loopback, JSON lines, nothing durable',
   'amqplib-quorum': 'bare amqplib, confirms, quorum queue',
   'amqplib-classic': 'bare amqplib, confirms, classic queue',
+  bullmq: 'BullMQ, add and waitUntilFinished',
+  'redis-streams': 'bare streams of Redis',
 }
 
 interface Target {
@@ -63,9 +65,19 @@ const OF_AMQP: Targets = {
     { text: 'W4 drain/s', figure: drainOf, bound: 0.8, isUpper: false },
   ],
 }
+const OF_REDIS: Targets = {
+  against: 'bullmq',
+  list: [
+    { text: 'W1 p50', figure: p50Of('W1'), bound: 1.2, isUpper: true },
+    { text: 'W2 calls/s', figure: rateOf('W2'), bound: 1.5, isUpper: false },
+    { text: 'W4 enqueue/s', figure: enqueueOf, bound: 0.8, isUpper: false },
+    { text: 'W4 drain/s', figure: drainOf, bound: 0.8, isUpper: false },
+  ],
+}
 
 function targetsAt(broker: string): Targets | undefined {
   if (isAmqp(broker)) return OF_AMQP
+  if (isRedis(broker)) return OF_REDIS
   return broker.startsWith('file:') ? OF_FILE : undefined
 }
 
@@ -162,7 +174,7 @@ function diskLine(disk: readonly DiskFigures[]): string {
 
 function targetLines(figures: BenchFigures): string {
   const targets = targetsAt(figures.broker)
-  if (targets === undefined) return 'targets: they are set for file: and amqp: only'
+  if (targets === undefined) return 'targets: they are set for file:, amqp: and redis: only'
   const { against, list } = targets
   const ours = pairsOf(figures, 'replyto')
   const measured = list.filter(({ figure }) => numbers(ours.map(figure)).length > 0)

@@ -6,8 +6,9 @@ import type { LoopFigures } from './driver.ts'
 import type { BenchOptions } from './options.ts'
 import { QUEUES } from './ours.ts'
 import { startSide, type Side } from './processes.ts'
+import { removeRedis } from './redis-leftovers.ts'
 import type { Command } from './side.ts'
-import { isAmqp, type Place, type SubjectName } from './subject.ts'
+import { isAmqp, isRedis, type Place, type SubjectName } from './subject.ts'
 
 export const CALL_LOADS = [
   { name: 'W1', outstanding: 1 },
@@ -95,6 +96,7 @@ async function inFreshPlace<T>(
     await client.end()
     await rm(dir, { recursive: true, force: true })
     if (subject === 'replyto' && isAmqp(broker)) await removeAmqp(broker, amqpNames(namespace, QUEUES))
+    if (isRedis(broker)) await removeRedis(broker, namespace)
   }
 }
 

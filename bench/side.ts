@@ -3,6 +3,8 @@ import { lmdbReference } from './reference-lmdb.ts'
 import { tcpReference } from './reference-tcp.ts'
 import { ours } from './ours.ts'
 import { amqplibReference } from './reference-amqplib.ts'
+import { bullmqReference } from './reference-bullmq.ts'
+import { redisStreamsReference } from './reference-redis-streams.ts'
 import { payloadOf, type BenchClient, type BenchWorker, type Place, type Subject, type SubjectName } from './subject.ts'
 
 // The process in which one side of a pair runs: does what the parent asks over the IPC channel, ends with it.
@@ -32,6 +34,8 @@ const SUBJECTS: Readonly<Record<SubjectName, Subject>> = {
   tcp: tcpReference,
   'amqplib-quorum': amqplibReference('quorum'),
   'amqplib-classic': amqplibReference('classic'),
+  bullmq: bullmqReference,
+  'redis-streams': redisStreamsReference,
 }
 
 let client: BenchClient | undefined

@@ -40,13 +40,15 @@ export interface Subject {
   startClient(place: Place): Promise<BenchClient>
 }
 
-export type SubjectName = 'replyto' | 'lmdb' | 'tcp' | 'amqplib-quorum' | 'amqplib-classic'
+export type SubjectName = 'replyto' | 'lmdb' | 'tcp' | 'amqplib-quorum' | 'amqplib-classic' | 'bullmq' | 'redis-streams'
 
 export const isAmqp = (broker: string): boolean => /^amqps?:/.test(broker)
+export const isRedis = (broker: string): boolean => /^rediss?:/.test(broker)
 
 /** What is measured at this broker: the library, then what it is compared with. */
 export function subjectsAt(broker: string): readonly SubjectName[] {
-  return isAmqp(broker) ? ['replyto', 'amqplib-quorum', 'amqplib-classic'] : ['replyto', 'lmdb', 'tcp']
+  if (isAmqp(broker)) return ['replyto', 'amqplib-quorum', 'amqplib-classic']
+  return isRedis(broker) ? ['replyto', 'bullmq', 'redis-streams'] : ['replyto', 'lmdb', 'tcp']
 }
 
 export interface HandledCount {
