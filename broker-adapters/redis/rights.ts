@@ -1,5 +1,6 @@
 import { BrokerError } from '../../protocol/errors.ts'
 import type { Session } from './dial.ts'
+import { shortOf } from './failures.ts'
 import { channelOf, workQueue } from './keys.ts'
 
 /**
@@ -54,14 +55,14 @@ const OUTSIDE = [
   'INFO',
   'MULTI',
   'PING',
+  'SCRIPT',
   'SUBSCRIBE',
   'UNSUBSCRIBE',
 ]
 
 /** What the user of a server needs, in the order of the alphabet. */
 export const NEEDED_COMMANDS: readonly string[] = [
-  ...OUTSIDE,
-  ...TRIES.map((line) => line.split(' ', 1)[0] ?? ''),
+  ...new Set([...OUTSIDE, ...TRIES.map((line) => line.split(' ', 1)[0] ?? '')]),
 ].toSorted()
 
 /**
@@ -79,6 +80,10 @@ export async function checkRights(
     scripts.run('rights', probe.key(''), channel, ...TRIES),
     // Within a transaction it does not block.
     commands.multi().bzpopmin(probe.key('sorted'), 1).exec().catch(throwFirst),
+    // The library gives the one or the other, by what the server knows already.
+    commands.eval('return 1', 0),
+    commands.evalsha(NO_SCRIPT, 0).catch(ignoreMissing),
+    commands.script('EXISTS', NO_SCRIPT),
     commands.exists(`${namespace}.reply.probe`),
     commands.exists(`${namespace}.kept.probe`),
     subscriber.subscribe(channel).then(() => subscriber.unsubscribe(channel)),
@@ -88,6 +93,12 @@ export async function checkRights(
     'BROKER_REFUSED',
     `${url}: the user may not ${denied}; grant it with ACL SETUSER, docs/redis.md lists what is needed`,
   )
+}
+
+const NO_SCRIPT = '0'.repeat(40)
+
+function ignoreMissing(error: unknown): void {
+  if (!/NOSCRIPT/.test(shortOf(error))) throw error
 }
 
 /** Of a transaction the library tells only that it was given up, and of each command why. */
