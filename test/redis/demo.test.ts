@@ -1,5 +1,5 @@
-import { inject, onTestFinished, test } from 'vitest'
-import { DEMO_LIMIT_MS, runDemoOverRestart } from '../support/demo.ts'
+import { expect, inject, onTestFinished, test } from 'vitest'
+import { DEMO_LIMIT_MS, NOTHING_LOST, runDemoOverRestart } from '../support/demo.ts'
 import { startRedis } from '../support/redis.ts'
 
 const { hasPackage } = inject('redis')
@@ -9,7 +9,7 @@ test.skipIf(!hasPackage)(
   async () => {
     const server = await startRedis()
     onTestFinished(() => server.end())
-    await runDemoOverRestart(server)
+    expect(await runDemoOverRestart(server)).toMatchObject(NOTHING_LOST)
   },
   DEMO_LIMIT_MS,
 )
