@@ -2,7 +2,7 @@ import type { Channel, ChannelModel } from 'amqplib'
 import { BrokerError, ConfigError } from '../../protocol/errors.ts'
 import { refusalText, shortOf } from './failures.ts'
 import type { RabbitmqNode, ResolvedRabbitmqOptions } from './options.ts'
-import { destroySocket, gatherWrites } from './socket.ts'
+import { destroySocket, gatherFrames } from './socket.ts'
 
 /** One time of being connected: it ends as a whole. */
 export interface Session {
@@ -107,7 +107,7 @@ function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: Ch
     }
   })
   for (const model of [publishing, consuming]) {
-    gatherWrites(model)
+    gatherFrames(model)
     let why = 'the connection was closed'
     model.on('error', (error) => (why = shortOf(error)))
     model.on('close', (error) => end(error === undefined ? why : shortOf(error)))

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import type { JobJson } from 'bullmq'
 import type { Redis } from 'ioredis'
 import { messageOf } from '../../protocol/errors.ts'
 import type { AdapterContext, Delivery, Subscription } from '../adapter.ts'
@@ -9,7 +8,7 @@ import type { Session } from './dial.ts'
 import { readDelivery } from './job-data.ts'
 import { OWN, type WorkQueue } from './keys.ts'
 import type { Lock, Settling } from './settling.ts'
-import { createTaking, type Taking } from './taking.ts'
+import { createTaking, type TakenJob, type Taking } from './taking.ts'
 
 /** A subscription and what its adapter asks of it. */
 export interface OwnSubscription extends Subscription, Standing {
@@ -57,13 +56,14 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     return isPaused || isStopped ? 0 : prefetch - held.size - returning.length - leaving
   }
 
-  function accept(job: JobJson, token: string, fence: number | undefined): void {
-    const lock: Lock = { queue, job, token, number: ++taken, isGone: false }
+  function accept(job: TakenJob): void {
+    const { token, fence } = job
+    const lock: Lock = { queue, job, number: ++taken, isGone: false }
     const { message, expiresAt } = readDelivery(job)
     if (isPaused || isStopped) return void (last = untake(lock, last))
     if (expiresAt <= context.now()) return void settling.finish(lock, message)
-    const handBacks = Math.max(0, job.attemptsStarted - 1)
-    const facts = { raw: lock, message, redelivered: handBacks > 0, handBacks, fence }
+    const handBacks = job.handOvers - 1
+    const facts = { raw: lock, message, redelivered: handBacks > 0, handBacks, fence: fence === 0 ? undefined : fence }
     const one = new Held<Lock>(facts, origin, (ended) => {
       held.delete(ended)
       if (ended.isLost) locks.delete(token)
@@ -90,7 +90,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   }
 
   const through = (lock: Lock): void => {
-    locks.delete(lock.token)
+    locks.delete(lock.job.token)
     endIfDone()
   }
   const origin = {
@@ -118,7 +118,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   }
 
   async function untake(lock: Lock, before: Promise<void>): Promise<void> {
-    locks.set(lock.token, lock)
+    locks.set(lock.job.token, lock)
     await Promise.all([before, settling.untake(lock)])
     through(lock)
   }
@@ -141,7 +141,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
       const gone = new Set(
         await bull.backend.extendLocks(
           ids,
-          list.map(({ token }) => token),
+          list.map(({ job }) => job.token),
           lockMs,
         ),
       )
@@ -152,7 +152,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   }
 
   function lose(lock: Lock): void {
-    if (!locks.has(lock.token)) return
+    if (!locks.has(lock.job.token)) return
     lock.isGone = true
     lock.onGone?.()
   }
@@ -184,13 +184,21 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   return {
     async establish() {
       const now = session()
-      const bull = await now.bull(queue)
       await enlist(now)
       void renew()
       taking?.end()
       const blocking: Redis = await now.open('jobs')
       if (isStopped) return now.close(blocking)
-      taking = createTaking({ session: now, bull, blocking, queue, credit, accept, log: context.log })
+      taking = createTaking({
+        session: now,
+        blocking,
+        queue,
+        credit,
+        accept,
+        lockMs,
+        now: context.now,
+        log: context.log,
+      })
     },
     async pause() {
       isPaused = true

@@ -1,6 +1,8 @@
+import { Socket } from 'node:net'
 import type { Queue } from 'bullmq'
 import type { Redis, RedisOptions as LibraryOptions } from 'ioredis'
 import { BrokerError, ConfigError } from '../../protocol/errors.ts'
+import { gatherWrites } from '../gather-writes.ts'
 import { isNotPrimary, refusalText, shortOf } from './failures.ts'
 import type { WorkQueue } from './keys.ts'
 import type { RedisNode, ResolvedRedisOptions } from './options.ts'
@@ -134,7 +136,7 @@ function holdSession(
       for (const connection of connections) connection.disconnect()
     }
   })
-  const commands = hold(make('commands', { enableAutoPipelining: true }))
+  const commands = hold(make('commands'))
   const subscriber = hold(make('listening'))
 
   function hold(connection: Redis): Redis {
@@ -217,6 +219,7 @@ function holdSession(
     async connect(): Promise<void> {
       await connect(commands)
       await connect(subscriber)
+      if (commands.stream instanceof Socket) gatherWrites(commands.stream) // that of a cluster is several
       pinging = setInterval(ping, PING_MS).unref()
     },
     /** What was sent before arrives; a server that is silent is not waited for. */

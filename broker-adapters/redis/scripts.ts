@@ -66,21 +66,76 @@ return 1
 `
 
 /**
- * A job with a key was taken: the number of this hand-over. 0: it has no turn, as it was delayed until now or a stranger has put it
- * there, and is in the line from now on. ARGV: id, key, token of the lock.
+ * Takes jobs, in the way of BullMQ's own script, several at once: what is due is made ready, locks are set, hand-overs counted. A job
+ * with a key that has no turn yet, as it was delayed or a stranger has put it there, goes into the line instead. What is no job
+ * becomes a dead letter. ARGV: how many at most, now, ms of the lock, token, '1' if the queue is keyed.
+ * Answers {{id, name, data, hand-overs, fence}, …}, when the next delayed one is due, and how many were no jobs.
  */
-const CLAIM = `${LIBRARY}
-local id, key = ARGV[1], ARGV[2]
-if redis.call('GET', jobKey(id) .. ':lock') ~= ARGV[3] then return 0 end
-redis.call('HSET', jobKey(id), 'rtKey', key)
-if redis.call('HGET', base .. 'rt:turns', key) == id or takeTurn(key, id) then
-  return redis.call('INCR', base .. 'rt:fence')
+const TAKE = `${LIBRARY}
+local most, now, lockMs, token, isKeyed = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5] == '1'
+
+local due = redis.call('ZRANGEBYSCORE', base .. 'delayed', 0, (now + 1) * 0x1000 - 1, 'LIMIT', 0, 1000)
+if #due > 0 then
+  redis.call('ZREM', base .. 'delayed', unpack(due))
+  for _, id in ipairs(due) do
+    redis.pcall('HSET', jobKey(id), 'delay', 0)
+    makeReady(id)
+  end
 end
-redis.call('LREM', base .. 'active', 1, id)
-redis.call('DEL', jobKey(id) .. ':lock')
-redis.call('SREM', base .. 'stalled', id)
-redis.call('HINCRBY', jobKey(id), 'ats', -1)
-return 0
+
+local function nextId()
+  local id = redis.call('RPOPLPUSH', base .. 'wait', base .. 'active')
+  if id then return id end
+  local first = redis.call('ZPOPMIN', base .. 'prioritized')
+  if first[1] then redis.call('LPUSH', base .. 'active', first[1]) end
+  return first[1]
+end
+local function keyOf(known, data)
+  if known or not isKeyed then return known end
+  local isJson, value = pcall(cjson.decode, data)
+  local headers = isJson and type(value) == 'table' and value.headers
+  local key = type(headers) == 'table' and headers['rt-key']
+  return type(key) == 'string' and key or false
+end
+local function expel(id, kind)
+  redis.call('LREM', base .. 'active', 1, id)
+  redis.call('SREM', base .. 'stalled', id)
+  local letter, reason = 'dead~' .. id, 'the key of the job is a ' .. kind
+  redis.call('HSET', jobKey(letter), 'name', 'unknown', 'opts', '{}', 'timestamp', now, 'delay', 0, 'priority', 0,
+    'data', cjson.encode({ id = id, dead = { code = 'INVALID_MESSAGE', attempts = 0, at = now, reason = reason } }),
+    'failedReason', reason, 'finishedOn', now)
+  redis.call('ZADD', base .. 'failed', now, letter)
+end
+
+local taken, strangers, isPaused = {}, 0, redis.call('HEXISTS', base .. 'meta', 'paused') == 1
+while not isPaused and #taken < most do
+  local id = nextId()
+  if not id then break end
+  local kind = redis.call('TYPE', jobKey(id)).ok
+  if kind ~= 'hash' then
+    expel(id, kind)
+    strangers = strangers + 1
+  else
+    local facts = redis.call('HMGET', jobKey(id), 'name', 'data', 'rtKey')
+    local key, fence = keyOf(facts[3], facts[2] or ''), 0
+    if key and redis.call('HGET', base .. 'rt:turns', key) ~= id and not takeTurn(key, id) then
+      redis.call('HSET', jobKey(id), 'rtKey', key)
+      redis.call('LREM', base .. 'active', 1, id)
+    else
+      if key then
+        redis.call('HSET', jobKey(id), 'rtKey', key)
+        fence = redis.call('INCR', base .. 'rt:fence')
+      end
+      redis.call('SET', jobKey(id) .. ':lock', token .. ':' .. #taken, 'PX', lockMs)
+      redis.call('HSET', jobKey(id), 'processedOn', now)
+      local count = redis.call('HINCRBY', jobKey(id), 'ats', 1)
+      taken[#taken + 1] = { id, facts[1] or '', facts[2] or '', count, fence }
+    end
+  end
+end
+if not isPaused and (redis.call('LLEN', base .. 'wait') > 0 or redis.call('ZCARD', base .. 'prioritized') > 0) then wake() end
+local following = redis.call('ZRANGE', base .. 'delayed', 0, 0, 'WITHSCORES')
+return { taken, following[2] and math.floor(tonumber(following[2]) / 0x1000) or 0, strangers }
 `
 
 /** A job was finished in the same transaction: if it was, the next of its key is ready. ARGV: id, key. */
@@ -157,26 +212,6 @@ end
 return #ids
 `
 
-/** Ids that were taken, but are those of no job, become dead letters; how many. ARGV: now. */
-const EXPEL = `${LIBRARY}
-local count = 0
-for _, id in ipairs(redis.call('LRANGE', base .. 'active', 0, -1)) do
-  local kind = redis.call('TYPE', jobKey(id)).ok
-  if kind ~= 'hash' then
-    redis.call('LREM', base .. 'active', 1, id)
-    redis.call('SREM', base .. 'stalled', id)
-    local letter = 'dead~' .. id
-    redis.call('HSET', jobKey(letter), 'name', 'unknown', 'opts', '{}', 'timestamp', ARGV[1], 'delay', 0, 'priority', 0,
-      'data', cjson.encode({ id = id, dead = { code = 'INVALID_MESSAGE', attempts = 0, at = tonumber(ARGV[1]),
-        reason = 'the key of the job is a ' .. kind }}),
-      'failedReason', 'the key of the job is a ' .. kind, 'finishedOn', ARGV[1])
-    redis.call('ZADD', base .. 'failed', ARGV[1], letter)
-    count = count + 1
-  end
-end
-return count
-`
-
 /** The name of the first command that the user may not give; nil: none. ARGV: a channel, then commands, see rights.ts. */
 const RIGHTS = `
 for i = 2, #ARGV do
@@ -227,13 +262,12 @@ return 1
 
 const LUA = {
   place: PLACE,
-  claim: CLAIM,
+  take: TAKE,
   pass: PASS,
   bury: BURY,
   exhume: EXHUME,
   remove: REMOVE,
   purge: PURGE,
-  expel: EXPEL,
   rights: RIGHTS,
   inbox: INBOX,
   mailbox: MAILBOX,

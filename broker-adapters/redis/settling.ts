@@ -1,4 +1,4 @@
-import type { JobJson, MinimalJob } from 'bullmq'
+import type { MinimalJob } from 'bullmq'
 import type { Message } from '../../protocol/message.ts'
 import type { AdapterContext, DeadLetterReason, Delivery } from '../adapter.ts'
 import type { Bull, Session } from './dial.ts'
@@ -6,13 +6,13 @@ import { shortOf } from './failures.ts'
 import { writeData } from './job-data.ts'
 import type { WorkQueue } from './keys.ts'
 import { commandOf } from './scripts.ts'
+import type { TakenJob } from './taking.ts'
 import { keyOf, KEEP_COMPLETED, letterArguments, transact, type Transaction } from './storing.ts'
 
 /** A job that was taken: nobody else can have it while the token is in its lock. */
 export interface Lock {
   readonly queue: WorkQueue
-  readonly job: JobJson
-  readonly token: string
+  readonly job: TakenJob
   /** Which of its consumer's it is, from 1. */
   readonly number: number
   /** It ran out, or somebody else has the job. */
@@ -71,15 +71,15 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
 
   /** Completed, and the turn of its key goes on. */
   function complete(transaction: Transaction, { backend }: Bull, lock: Lock, message: Message): void {
-    const job = { id: lock.job.id, opts: lock.job.opts } as MinimalJob // all that is read of it
-    const finished = backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.token, false)
+    const job = { id: lock.job.id, opts: NO_OPTIONS } as MinimalJob // all that is read of it
+    const finished = backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.job.token, false)
     backend.execCommand(transaction, 'moveToFinished', finished)
     const key = keyOf(lock.queue, message)
     if (key !== undefined) void transaction.runCommand(commandOf('pass'), [lock.queue.key(''), lock.job.id, key])
   }
 
-  async function putBack({ commands }: Session, { backend }: Bull, { queue, job, token }: Lock): Promise<boolean> {
-    const isDone = await held(backend.moveJobFromActiveToWait(job.id, token))
+  async function putBack({ commands }: Session, { backend }: Bull, { queue, job }: Lock): Promise<boolean> {
+    const isDone = await held(backend.moveJobFromActiveToWait(job.id, job.token))
     // BullMQ 6.7 wakes nobody for a job with a priority.
     if (queue.hasPriority) await commands.zadd(queue.key('marker'), 0, '0')
     return isDone
@@ -92,8 +92,8 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
           const [code] = await transact(bull, (transaction) => complete(transaction, bull, lock, message))
           return isDone(code)
         }
-        const job = { id: lock.job.id, opts: lock.job.opts } as MinimalJob // all that is read of it
-        const finished = bull.backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.token, false)
+        const job = { id: lock.job.id, opts: NO_OPTIONS } as MinimalJob // all that is read of it
+        const finished = bull.backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.job.token, false)
         return isDone(await bull.backend.execCommand(bull.client, 'moveToFinished', finished))
       }),
     giveBack: (lock) => carry(lock, 'the release', (now, bull) => putBack(now, bull, lock)),
@@ -109,12 +109,12 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
         const delay = Math.ceil(delayMs)
         // A copy, in the sense of the seam: its hand-overs are counted anew.
         const fieldsToUpdate = { data, ats: 0, stc: 0, rtRan: 1 }
-        return held(backend.moveToDelayed(lock.job.id, context.now(), delay, lock.token, { fieldsToUpdate }))
+        return held(backend.moveToDelayed(lock.job.id, context.now(), delay, lock.job.token, { fieldsToUpdate }))
       }),
     bury: (lock, message, why) =>
       carry(lock, 'the dead letter', async (_, bull) => {
         const death = { ...why, at: context.now() }
-        const letter = [lock.queue.key(''), ...letterArguments(message, death), lock.job.id, lock.token]
+        const letter = [lock.queue.key(''), ...letterArguments(message, death), lock.job.id, lock.job.token]
         const [isBuried] = await transact(bull, (transaction) => {
           void transaction.runCommand(commandOf('bury'), letter)
           complete(transaction, bull, lock, message)
@@ -125,6 +125,7 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
 }
 
 const MANY = 25
+const NO_OPTIONS = {}
 
 /** Scripts of BullMQ answer a number below 0 if the lock, or the job, is not there any more. */
 function isDone(code: unknown): boolean {

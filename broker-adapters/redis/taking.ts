@@ -1,11 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { JobJson } from 'bullmq'
 import type { Redis } from 'ioredis'
-import { HEADER } from '../../protocol/headers.ts'
 import type { AdapterContext } from '../adapter.ts'
-import type { Bull, Session } from './dial.ts'
-import { isWrongType, shortOf } from './failures.ts'
-import { readJob } from './job-data.ts'
+import type { Session } from './dial.ts'
+import { shortOf } from './failures.ts'
 import type { WorkQueue } from './keys.ts'
 
 /** The loop that takes jobs, of one consumer over one session. */
@@ -19,32 +16,45 @@ export interface Taking {
 
 interface TakingParts {
   readonly session: Session
-  readonly bull: Bull
   /** A connection of its own, which this ends. */
   readonly blocking: Redis
   readonly queue: WorkQueue
   /** How many more may be taken. */
   readonly credit: () => number
-  readonly accept: (job: JobJson, token: string, fence: number | undefined) => void
+  readonly accept: (job: TakenJob) => void
+  readonly lockMs: number
+  readonly now: () => number
   readonly log: AdapterContext['log']
 }
 
 /** An idle consumer looks again after this, as a marker may have been taken by somebody who ended. */
 const LONGEST_WAIT_MS = 2_000
-/** Asked for at once, when the last time as many came. */
-const MOST_AT_ONCE = 16
+/** What one consumer takes at once: the others wait for the rest. */
+const MOST_AT_ONCE = 64
 
-interface Taken {
-  readonly job: JobJson | undefined
-  /** When the next delayed one is due, epoch ms; 0: unknown. */
-  readonly nextAt: number
+type TakeAnswer = readonly [
+  jobs: readonly (readonly [id: string, name: string, data: string, handOvers: number, fence: number])[],
+  nextAt: number,
+  strangers: number,
+]
+
+/** A job as it was taken. */
+export interface TakenJob {
+  readonly id: string
+  readonly name: string
+  readonly data: string
+  /** How often it was handed out, this time included. */
+  readonly handOvers: number
+  /** Of its lock. */
+  readonly token: string
+  /** 0: it has no key. */
+  readonly fence: number
 }
 
 export function createTaking(parts: TakingParts): Taking {
-  const { session, bull, blocking, queue, credit, accept, log } = parts
+  const { session, blocking, queue, credit, accept, lockMs, now, log } = parts
   let isOver = false
   let wakeUp: (() => void) | undefined
-  let atOnce = 1
   let asking: Promise<unknown> | undefined
 
   session.onEnd.add(end)
@@ -62,21 +72,9 @@ export function createTaking(parts: TakingParts): Taking {
       } catch (error) {
         session.note(error)
         if (isOver || !session.isOpen) return
-        if (isWrongType(error)) await expel()
         log('warn', 'REDIS_CONSUMER', `${queue.name}: ${shortOf(error)}; tried again`)
         await new Promise((resolve) => setTimeout(resolve, 500).unref())
       }
-    }
-  }
-
-  /** What is no job, and lies among those that were taken, would be met again and again. */
-  async function expel(): Promise<void> {
-    try {
-      const count = Number(await session.scripts.run('expel', queue.key(''), Date.now()))
-      if (count > 0)
-        log('error', 'REDIS_STRANGER', `${queue.name}: ${count} keys are no jobs; their ids are dead letters`)
-    } catch (error) {
-      log('warn', 'REDIS_CONSUMER', `${queue.name}: ${shortOf(error)}`)
     }
   }
 
@@ -88,36 +86,22 @@ export function createTaking(parts: TakingParts): Taking {
 
   /** Undefined: there may be more. Else until when to wait. */
   async function takeSome(): Promise<number | undefined> {
-    const count = Math.min(atOnce, credit())
-    const all = Promise.all(Array.from({ length: count }, takeOne))
-    asking = all.catch(() => {})
-    const taken = await all
-    asking = undefined
-    const isAll = taken.every(({ job }) => job !== undefined)
-    atOnce = isAll ? Math.min(atOnce * 2, MOST_AT_ONCE) : 1
-    return isAll ? undefined : (taken.at(-1)?.nextAt ?? 0)
-  }
-
-  async function takeOne(): Promise<Taken> {
+    const most = Math.min(MOST_AT_ONCE, credit())
     const token = randomUUID()
-    const taken = bull.backend.moveToActive(token) as Promise<[JobJson | null, string, number, number]> // as its scripts answer
-    const [data, id, , nextAt] = await taken
-    if (data === null || data === undefined) return { job: undefined, nextAt: nextAt ?? 0 }
-    const job = { ...data, id }
-    await hand(job, token)
-    return { job, nextAt: 0 }
-  }
-
-  async function hand(job: JobJson, token: string): Promise<void> {
-    const key = queue.isKeyed ? readJob(job).message.headers[HEADER.key] : undefined
-    if (key === undefined) return accept(job, token, undefined)
-    const fence = Number(await session.scripts.run('claim', queue.key(''), job.id, key, token))
-    if (fence > 0) accept(job, token, fence)
+    const answer = session.scripts.run('take', queue.key(''), most, now(), lockMs, token, queue.isKeyed ? '1' : '0')
+    asking = answer.catch(() => {})
+    const [jobs, nextAt, strangers] = (await answer) as TakeAnswer
+    asking = undefined
+    for (const [index, [id, name, data, handOvers, fence]] of jobs.entries())
+      accept({ id, name, data, handOvers, fence, token: `${token}:${index}` })
+    if (strangers > 0)
+      log('error', 'REDIS_STRANGER', `${queue.name}: ${strangers} keys are no jobs; their ids are dead letters`)
+    return jobs.length === most ? undefined : nextAt
   }
 
   /** Who takes a marker and can use it no more puts it back, so that somebody else does. */
   async function waitForMarker(nextAt: number): Promise<void> {
-    const untilDue = nextAt > 0 ? nextAt - Date.now() : LONGEST_WAIT_MS
+    const untilDue = nextAt > 0 ? nextAt - now() : LONGEST_WAIT_MS
     const waitMs = Math.min(untilDue, LONGEST_WAIT_MS)
     if (waitMs <= 0) return
     const marker = queue.key('marker')
