@@ -98,8 +98,10 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     release: (one: Held<Lock>) => {
       if (returning.push(one) === 1) queueMicrotask(returnAll)
     },
-    retry: ({ raw, message }: Held<Lock>, retry: Parameters<Delivery['retry']>[0]) =>
-      settling.retry(raw, message, retry).then(() => through(raw)),
+    retry: ({ raw, message }: Held<Lock>, retry: Parameters<Delivery['retry']>[0]) => {
+      if (retry.delayMs === 0) taking?.yield()
+      return settling.retry(raw, message, retry).then(() => through(raw))
+    },
     deadLetter: ({ raw, message }: Held<Lock>, why: Parameters<Delivery['deadLetter']>[0]) =>
       settling.bury(raw, message, why).then(() => through(raw)),
   }
@@ -109,6 +111,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     const all = returning.toSorted((one, other) => other.raw.number - one.raw.number)
     returning = []
     leaving += all.length
+    taking?.yield()
     for (const { raw } of all)
       void settling.giveBack(raw).then(() => {
         leaving--

@@ -12,7 +12,7 @@ local function jobKey(id) return base .. id end
 local function wake()
   if redis.call('HEXISTS', base .. 'meta', 'paused') == 0 then redis.call('ZADD', base .. 'marker', 0, '0') end
 end
-local function makeReady(id)
+local function putReady(id)
   local priority = tonumber(redis.call('HGET', jobKey(id), 'priority')) or 0
   if priority == 0 then
     redis.call('LPUSH', base .. 'wait', id)
@@ -20,7 +20,6 @@ local function makeReady(id)
     local count = redis.call('INCR', base .. 'pc')
     redis.call('ZADD', base .. 'prioritized', priority * 0x100000000 + count % 0x100000000, id)
   end
-  wake()
 end
 -- The turn of a key goes from the job that had it to the next in line.
 local function passTurn(key, id)
@@ -31,7 +30,8 @@ local function passTurn(key, id)
     redis.call('HDEL', base .. 'rt:behind', following)
     if redis.call('EXISTS', jobKey(following)) == 1 then
       redis.call('HSET', base .. 'rt:turns', key, following)
-      return makeReady(following)
+      putReady(following)
+      return wake()
     end
     following = redis.call('LPOP', line)
   end
@@ -79,7 +79,7 @@ if #due > 0 then
   redis.call('ZREM', base .. 'delayed', unpack(due))
   for _, id in ipairs(due) do
     redis.pcall('HSET', jobKey(id), 'delay', 0)
-    makeReady(id)
+    putReady(id)
   end
 end
 

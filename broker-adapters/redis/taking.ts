@@ -9,6 +9,8 @@ import type { WorkQueue } from './keys.ts'
 export interface Taking {
   /** There may be credit now. */
   wake(): void
+  /** What was given back now is for others first, if there are any: they may know what to do with it. */
+  yield(): void
   /** Resolves when nothing that was asked for is on its way here any more. */
   idle(): Promise<void>
   end(): void
@@ -29,6 +31,7 @@ interface TakingParts {
 
 /** An idle consumer looks again after this, as a marker may have been taken by somebody who ended. */
 const LONGEST_WAIT_MS = 2_000
+const YIELD_MS = 10
 /** What one consumer takes at once: the others wait for the rest. */
 const MOST_AT_ONCE = 64
 
@@ -55,6 +58,7 @@ export function createTaking(parts: TakingParts): Taking {
   const { session, blocking, queue, credit, accept, lockMs, now, log } = parts
   let isOver = false
   let wakeUp: (() => void) | undefined
+  let yieldUntil = 0
   let asking: Promise<unknown> | undefined
 
   session.onEnd.add(end)
@@ -67,6 +71,7 @@ export function createTaking(parts: TakingParts): Taking {
           await credited()
           continue
         }
+        await yielded()
         const nextAt = await takeSome()
         if (nextAt !== undefined && !isOver && credit() > 0) await waitForMarker(nextAt)
       } catch (error) {
@@ -76,6 +81,14 @@ export function createTaking(parts: TakingParts): Taking {
         await new Promise((resolve) => setTimeout(resolve, 500).unref())
       }
     }
+  }
+
+  /** The longest waiting consumer gets a marker: that is always the same one, unless it waits a moment. */
+  async function yielded(): Promise<void> {
+    const waitMs = yieldUntil - performance.now()
+    if (waitMs <= 0) return
+    await session.commands.zadd(queue.key('marker'), 0, '0')
+    await new Promise((resolve) => setTimeout(resolve, waitMs))
   }
 
   function credited(): Promise<void> {
@@ -124,6 +137,9 @@ export function createTaking(parts: TakingParts): Taking {
       const wake = wakeUp
       wakeUp = undefined
       wake?.()
+    },
+    yield() {
+      yieldUntil = performance.now() + YIELD_MS
     },
     async idle() {
       await asking
