@@ -173,14 +173,17 @@ function holdSession(
   }
 
   async function openBull(queue: WorkQueue): Promise<Bull> {
-    const bull = new BullQueue(queue.name, {
+    const settings = {
       connection: commands,
       prefix: queue.prefix,
       skipVersionCheck: true,
       skipMetasUpdate: true,
       // Read by the scripts that take jobs, which BullMQ's own Worker uses in the same way.
-      ...{ lockDuration: options.lockMs, stalledInterval: options.stalledCheckMs, maxStalledCount: NEVER },
-    })
+      lockDuration: options.lockMs,
+      stalledInterval: options.stalledCheckMs,
+      maxStalledCount: NEVER,
+    }
+    const bull = new BullQueue(queue.name, settings)
     bull.on('error', () => {}) // that of a command is told to who gave it
     return { backend: bull.backend, client: await bull.backend.client }
   }

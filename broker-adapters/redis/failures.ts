@@ -14,7 +14,7 @@ export function isAnswer(error: unknown): boolean {
 
 /** Nothing more is stored until memory is freed. */
 export function isOutOfMemory(error: unknown): boolean {
-  return /^OOM /.test(shortOf(error)) || /\bOOM command not allowed/.test(shortOf(error))
+  return /^OOM |\bOOM command not allowed/.test(shortOf(error))
 }
 
 /** It is a replica, or has become one, or cannot store: another node, or the same one later, may do. */

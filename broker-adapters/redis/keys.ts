@@ -10,7 +10,7 @@ export interface WorkQueue {
   readonly isKeyed: boolean
   readonly hasPriority: boolean
   /** A key of BullMQ, or one of ours beside them. */
-  key(part: string): string
+  readonly key: (part: string) => string
 }
 
 export function workQueue(namespace: string, ref: QueueRef): WorkQueue {
@@ -42,9 +42,6 @@ export const OWN = {
 /** Of the job that is the dead letter of an id. No id of a call has a '~'. */
 export function letterId(id: string): string {
   return `dead~${id}`
-}
-export function isLetterId(id: string): boolean {
-  return id.startsWith('dead~')
 }
 
 export function channelOf(namespace: string, topic: string): string {

@@ -46,6 +46,8 @@ export function unpackReply(packed: Buffer): Reply | undefined {
 
 function readHeaders(value: unknown): Readonly<Record<string, string>> {
   if (typeof value !== 'object' || value === null) return {}
-  const entries = Object.entries(value).filter(([name, header]) => name !== '__proto__' && typeof header === 'string')
-  return Object.fromEntries(entries) as Record<string, string> // only strings are left
+  const entries = Object.entries(value).filter(
+    (entry): entry is [string, string] => entry[0] !== '__proto__' && typeof entry[1] === 'string',
+  )
+  return Object.fromEntries(entries)
 }

@@ -91,7 +91,7 @@ export async function checkRights(
   if (typeof denied !== 'string') return
   throw new BrokerError(
     'BROKER_REFUSED',
-    `${url}: the user may not ${denied}; grant it with ACL SETUSER, docs/redis.md lists what is needed`,
+    `${url}: the user has no right to '${denied.toLowerCase()}'; grant it with ACL SETUSER, docs/redis.md lists what is needed`,
   )
 }
 

@@ -55,8 +55,8 @@ afterEach(async () => {
 test.each([
   URL_WITH_SECRET,
   'amqps://me:hunter2@host:port',
-  'redis://:hunter2@host/0',
-  'rediss://me:hunter2 hunter2@host',
+  'redis://:hunter2@host:port',
+  'rediss://me:hunter2@ho st',
   'kafka://me:hunter2@a,kafka://me:hunter2@b',
   'amqp//me:hunter2@host',
   'me:hunter2@host',
