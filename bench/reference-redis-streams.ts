@@ -33,7 +33,8 @@ function open({ broker }: Place): { readonly commands: Redis; readonly blocking:
 const requestsOf = ({ namespace }: Place): string => `${namespace}.requests`
 
 async function startClient(place: Place): Promise<BenchClient> {
-  const { commands, blocking, close } = open(place)
+  const connections = open(place)
+  const { commands, blocking } = connections
   const requests = requestsOf(place)
   const replies = `${place.namespace}.replies`
   const pending = new Map<string, (payload: Payload) => void>()
@@ -51,7 +52,7 @@ async function startClient(place: Place): Promise<BenchClient> {
       void (await commands.xadd(requests, '*', 'id', payload.id, 'body', JSON.stringify(payload))),
     async close() {
       await commands.del(replies, requests)
-      close()
+      connections.close()
     },
   }
 
@@ -70,12 +71,13 @@ async function startClient(place: Place): Promise<BenchClient> {
 }
 
 async function startWorker(place: Place): Promise<BenchWorker> {
-  const { commands, blocking, close } = open(place)
+  const connections = open(place)
+  const { commands, blocking } = connections
   const requests = requestsOf(place)
   const handled = countHandled()
   await makeGroup(commands, requests)
   void work()
-  return { handled: (count) => handled.reached(count), close: () => Promise.resolve(close()) }
+  return { handled: (count) => handled.reached(count), close: () => Promise.resolve(connections.close()) }
 
   async function work(): Promise<void> {
     for (;;) {
