@@ -3,7 +3,7 @@ import type { Queue } from 'bullmq'
 import type { Redis, RedisOptions as LibraryOptions } from 'ioredis'
 import { BrokerError, ConfigError } from '../../protocol/errors.ts'
 import { gatherWrites } from '../gather-writes.ts'
-import { isNotPrimary, refusalText, shortOf } from './failures.ts'
+import { isForgotten, isNotPrimary, refusalText, shortOf } from './failures.ts'
 import type { WorkQueue } from './keys.ts'
 import type { RedisNode, ResolvedRedisOptions } from './options.ts'
 import { defineScripts, type Scripts } from './scripts.ts'
@@ -30,7 +30,7 @@ export interface Session {
   readonly ended: Promise<string>
   /** Called with the reason when it ends. */
   readonly onEnd: Set<(reason: string) => void>
-  /** The server answered with it: what says that it is a replica now ends the session. */
+  /** The server answered with it: what says that it is a replica now, or has lost its scripts, ends the session. */
   note(error: unknown): void
   /** It is of no use any more: a new one is dialled for. */
   fail(reason: string): void
@@ -216,7 +216,7 @@ function holdSession(
     ended,
     onEnd,
     note(error: unknown): void {
-      if (isNotPrimary(error)) end(shortOf(error))
+      if (isNotPrimary(error) || isForgotten(error)) end(shortOf(error))
     },
     fail: (reason: string) => end(reason),
     async connect(): Promise<void> {

@@ -7,6 +7,21 @@ export function shortOf(error: unknown): string {
   return messageOf(error).replace(/^\w*Error: /, '')
 }
 
+/** Of a transaction that was given up the library tells only that, and of its commands why. */
+export function causeOf(error: unknown): unknown {
+  if (!(error instanceof Error && 'previousErrors' in error && Array.isArray(error.previousErrors))) return error
+  const [first]: unknown[] = error.previousErrors
+  return first ?? error
+}
+
+/**
+ * A script within a transaction is not there. The library takes it for loaded once it has sent it on a connection, though the server
+ * may have refused it then or have forgotten it since: only on a new connection it sends it again.
+ */
+export function isForgotten(error: unknown): boolean {
+  return /\bNOSCRIPT\b/.test(shortOf(error))
+}
+
 /** The server answered, and this is its answer. */
 export function isAnswer(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError'

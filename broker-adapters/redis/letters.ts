@@ -1,11 +1,11 @@
 import { attemptOf } from '../../protocol/headers.ts'
-import { nextGeneration } from '../../protocol/replay.ts'
+import { generationKey, nextGeneration } from '../../protocol/replay.ts'
 import type { BrokerAdapter, LetterFilter, StoredDeadLetter } from '../adapter.ts'
 import { fitsLetter } from '../letter-filter.ts'
 import type { Session } from './dial.ts'
 import { readJob } from './job-data.ts'
 import { letterId, type WorkQueue } from './keys.ts'
-import { commandOf } from './scripts.ts'
+import { addScript } from './scripts.ts'
 import { addTo, jobOf, keyOf, transact } from './storing.ts'
 
 interface LettersOptions {
@@ -66,9 +66,9 @@ export function lettersOf({ queue, ask, now }: LettersOptions): ReturnType<Broke
         ask(async (session) => {
           const bull = await session.bull(queue)
           const next = nextGeneration(message)
-          const answers = await transact(bull, (transaction) => {
+          const answers = await transact(session, bull, (transaction) => {
             addTo(transaction, bull, queue, jobOf(queue, next, now()), keyOf(queue, next))
-            void transaction.runCommand(commandOf('exhume'), [queue.key(''), jobId])
+            addScript(transaction, 'exhume', queue.key(''), jobId, generationKey(next))
           })
           return answers.at(-1) === 1
         }),

@@ -1,6 +1,6 @@
 import { BrokerError } from '../../protocol/errors.ts'
 import type { Session } from './dial.ts'
-import { shortOf } from './failures.ts'
+import { causeOf, shortOf } from './failures.ts'
 import { channelOf, workQueue } from './keys.ts'
 
 /**
@@ -79,7 +79,7 @@ export async function checkRights(
   const [denied] = await Promise.all([
     scripts.run('rights', probe.key(''), channel, ...TRIES),
     // Within a transaction it does not block.
-    commands.multi().bzpopmin(probe.key('sorted'), 1).exec().catch(throwFirst),
+    commands.multi().bzpopmin(probe.key('sorted'), 1).exec().catch(throwCause),
     // The library gives the one or the other, by what the server knows already.
     commands.eval('return 1', 0),
     commands.evalsha(NO_SCRIPT, 0).catch(ignoreMissing),
@@ -101,11 +101,6 @@ function ignoreMissing(error: unknown): void {
   if (!/NOSCRIPT/.test(shortOf(error))) throw error
 }
 
-/** Of a transaction the library tells only that it was given up, and of each command why. */
-function throwFirst(error: unknown): never {
-  if (error instanceof Error && 'previousErrors' in error && Array.isArray(error.previousErrors)) {
-    const [first]: unknown[] = error.previousErrors
-    if (first instanceof Error) throw first
-  }
-  throw error
+function throwCause(error: unknown): never {
+  throw causeOf(error)
 }

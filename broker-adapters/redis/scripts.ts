@@ -159,8 +159,9 @@ redis.call('ZADD', base .. 'failed', ARGV[6], ARGV[1])
 return 1
 `
 
-/** Takes a dead letter away. 1: it was there. ARGV: id of the letter. */
+/** Takes a dead letter away. 1: it was there. ARGV: id of the letter; of its replay too, without which it stays. */
 const EXHUME = `${LIBRARY}
+if ARGV[2] and redis.call('EXISTS', jobKey(ARGV[2])) == 0 then return 0 end
 local count = redis.call('ZREM', base .. 'failed', ARGV[1])
 if count == 1 then forget(ARGV[1]) end
 return count
@@ -283,8 +284,20 @@ export interface Scripts {
   runForBytes(name: ScriptName, key: string, ...args: readonly Argument[]): Promise<unknown>
 }
 
+/**
+ * In a transaction a script goes there whole: one that the server has forgotten would be missed there while the rest is done, as
+ * after `SCRIPT FLUSH`, and half of what belongs together is what no later try can mend.
+ */
+export function addScript(
+  transaction: { readonly runCommand: (name: string, args: Argument[]) => unknown },
+  name: ScriptName,
+  ...args: readonly [key: string, ...Argument[]]
+): void {
+  transaction.runCommand('eval', [LUA[name], 1, ...args])
+}
+
 /** The name that a script has as a command of the library. */
-export function commandOf(name: ScriptName): string {
+function commandOf(name: ScriptName): string {
   return `replyto:${name}`
 }
 

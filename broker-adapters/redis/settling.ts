@@ -5,9 +5,9 @@ import type { Bull, Session } from './dial.ts'
 import { shortOf } from './failures.ts'
 import { writeData } from './job-data.ts'
 import type { WorkQueue } from './keys.ts'
-import { commandOf } from './scripts.ts'
+import { addScript } from './scripts.ts'
+import { keyOf, KEEP_COMPLETED, letterArguments, transact } from './storing.ts'
 import type { TakenJob } from './taking.ts'
-import { keyOf, KEEP_COMPLETED, letterArguments, transact, type Transaction } from './storing.ts'
 
 /** A job that was taken: nobody else can have it while the token is in its lock. */
 export interface Lock {
@@ -70,12 +70,17 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
   }
 
   /** Completed, and the turn of its key goes on. */
-  function complete(transaction: Transaction, { backend }: Bull, lock: Lock, message: Message): void {
-    const job = { id: lock.job.id, opts: NO_OPTIONS } as MinimalJob // all that is read of it
-    const finished = backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.job.token, false)
-    backend.execCommand(transaction, 'moveToFinished', finished)
-    const key = keyOf(lock.queue, message)
-    if (key !== undefined) void transaction.runCommand(commandOf('pass'), [lock.queue.key(''), lock.job.id, key])
+  async function complete(now: Session, bull: Bull, { queue, job }: Lock, message: Message): Promise<boolean> {
+    const { backend, client } = bull
+    const minimal = { id: job.id, opts: NO_OPTIONS } as MinimalJob // all that is read of it
+    const finished = backend.moveToCompletedArgs(minimal, 1, KEEP_COMPLETED, job.token, false)
+    const key = keyOf(queue, message)
+    if (key === undefined) return isDone(await backend.execCommand(client, 'moveToFinished', finished))
+    const [code] = await transact(now, bull, (transaction) => {
+      backend.execCommand(transaction, 'moveToFinished', finished)
+      addScript(transaction, 'pass', queue.key(''), job.id, key)
+    })
+    return isDone(code)
   }
 
   async function putBack({ commands }: Session, { backend }: Bull, { queue, job }: Lock): Promise<boolean> {
@@ -86,16 +91,7 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
   }
 
   return {
-    finish: (lock, message) =>
-      carry(lock, 'the end', async (_, bull) => {
-        if (keyOf(lock.queue, message) !== undefined) {
-          const [code] = await transact(bull, (transaction) => complete(transaction, bull, lock, message))
-          return isDone(code)
-        }
-        const job = { id: lock.job.id, opts: NO_OPTIONS } as MinimalJob // all that is read of it
-        const finished = bull.backend.moveToCompletedArgs(job, 1, KEEP_COMPLETED, lock.job.token, false)
-        return isDone(await bull.backend.execCommand(bull.client, 'moveToFinished', finished))
-      }),
+    finish: (lock, message) => carry(lock, 'the end', (now, bull) => complete(now, bull, lock, message)),
     giveBack: (lock) => carry(lock, 'the release', (now, bull) => putBack(now, bull, lock)),
     untake: (lock) =>
       carry(lock, 'the release', async (now, bull) => {
@@ -111,15 +107,12 @@ export function createSettling({ session, isStopped, context }: SettlingParts): 
         const fieldsToUpdate = { data, ats: 0, stc: 0, rtRan: 1 }
         return held(backend.moveToDelayed(lock.job.id, context.now(), delay, lock.job.token, { fieldsToUpdate }))
       }),
+    // One after the other, and repeated as a whole: of a transaction the first half might be missing.
     bury: (lock, message, why) =>
-      carry(lock, 'the dead letter', async (_, bull) => {
-        const death = { ...why, at: context.now() }
-        const letter = [lock.queue.key(''), ...letterArguments(message, death), lock.job.id, lock.job.token]
-        const [isBuried] = await transact(bull, (transaction) => {
-          void transaction.runCommand(commandOf('bury'), letter)
-          complete(transaction, bull, lock, message)
-        })
-        return isBuried === 1
+      carry(lock, 'the dead letter', async (now, bull) => {
+        const letter = letterArguments(message, { ...why, at: context.now() })
+        const isBuried = await now.scripts.run('bury', lock.queue.key(''), ...letter, lock.job.id, lock.job.token)
+        return isBuried === 1 && complete(now, bull, lock, message)
       }),
   }
 }

@@ -4,10 +4,10 @@ import type { Message } from '../../protocol/message.ts'
 import { generationKey } from '../../protocol/replay.ts'
 import type { DeadLetterReason, PublishOutcome } from '../adapter.ts'
 import type { Bull, Session } from './dial.ts'
-import { isAnswer, isDenied, isNotPrimary, isOutOfMemory, shortOf } from './failures.ts'
+import { causeOf, isAnswer, isDenied, isNotPrimary, isOutOfMemory, shortOf } from './failures.ts'
 import { nameOf, writeData, type Death } from './job-data.ts'
 import { letterId, type WorkQueue } from './keys.ts'
-import { commandOf } from './scripts.ts'
+import { addScript } from './scripts.ts'
 
 /** For how long a job that is done is known: a second publish of its id is not stored again. */
 export const DEDUPE_MS = 60_000
@@ -49,7 +49,7 @@ export function createStoring({ session, maxMessageBytes, now, onOutOfMemory }: 
     const job = jobOf(queue, message, now())
     const key = keyOf(queue, message)
     if (key === undefined) return void (await bull.backend.addJobToTransaction(bull.client, job, job.id))
-    await transact(bull, (transaction) => addTo(transaction, bull, queue, job, key))
+    await transact(session, bull, (transaction) => addTo(transaction, bull, queue, job, key))
   }
 
   function outcomeOf(error: unknown): PublishOutcome {
@@ -132,19 +132,28 @@ export function addTo(
   key: string | undefined,
 ): void {
   void backend.addJobToTransaction(transaction, job, job.id) // the transaction tells what became of it
-  if (key !== undefined) void transaction.runCommand(commandOf('place'), [queue.key(''), job.id, key])
+  if (key !== undefined) addScript(transaction, 'place', queue.key(''), job.id, key)
 }
 
-/** Rejects with the first error of its commands; what they answered. */
-export async function transact(bull: Bull, fill: (transaction: Transaction) => void): Promise<readonly unknown[]> {
-  const transaction = bull.client.multi()
+/** Rejects with the first error of its commands, while others may have done their work; what they answered. */
+export async function transact(
+  session: Session,
+  { client }: Bull,
+  fill: (transaction: Transaction) => void,
+): Promise<readonly unknown[]> {
+  const transaction = client.multi()
   fill(transaction)
-  const answers: unknown = await transaction.exec()
-  if (!Array.isArray(answers)) throw new Error('the transaction was not executed')
-  return (answers as readonly (readonly [Error | null, unknown])[]).map(([error, answer]) => {
-    if (error !== null) throw error
-    return answer
-  })
+  try {
+    const answers: unknown = await transaction.exec()
+    if (!Array.isArray(answers)) throw new Error('the transaction was not executed')
+    return (answers as readonly (readonly [Error | null, unknown])[]).map(([error, answer]) => {
+      if (error !== null) throw error
+      return answer
+    })
+  } catch (error) {
+    session.note(causeOf(error))
+    throw causeOf(error)
+  }
 }
 
 /** Of the script that buries, but for the job and its lock. */
