@@ -45,3 +45,10 @@ test('each option has its default', () => {
   for (const [name, value] of Object.entries(others))
     expect(text).toContain(`| \`${name}\` | ${value.toLocaleString('en-US')} |`)
 })
+
+test('each command of our scripts is among them', () => {
+  const scripts = readFileSync(new URL('../../../broker-adapters/redis/scripts.ts', import.meta.url), 'utf8')
+  const called = [...scripts.matchAll(/call\('([A-Z]+)'/g)].map(([, name = '']) => name)
+  expect(called.length).toBeGreaterThan(50)
+  expect([...new Set(called)].filter((name) => !NEEDED_COMMANDS.includes(name))).toEqual([])
+})
