@@ -5,7 +5,7 @@ import type { AdapterContext, BrokerAdapter } from '../adapter.ts'
 import { createLink, type Link } from '../link.ts'
 import { createStandingSet, type StandingSet } from '../standing.ts'
 import { createConsumer, type OwnSubscription } from './consumer.ts'
-import { dial, type Session } from './dial.ts'
+import { dial, inTime, type Session } from './dial.ts'
 import { throughSeam } from './failures.ts'
 import { openInbox } from './inbox.ts'
 import { workQueue, type WorkQueue } from './keys.ts'
@@ -184,11 +184,12 @@ function assemble(options: ResolvedRedisOptions, url: string, context: AdapterCo
       const node = options.nodes[index] ?? options.nodes[0]
       const session = await dial(node, options)
       try {
-        facts = await throughSeam(node.shown, async () => {
+        const look = async (): Promise<ServerFacts> => {
           const found = await checkServer(session, node, { hasOthers: options.nodes.length > 1, log: context.log })
           await checkRights(session, context.namespace, node.shown)
           return found
-        })
+        }
+        facts = await throughSeam(node.shown, () => inTime(look(), node, options))
         return session
       } catch (error) {
         await session.end()

@@ -3,6 +3,7 @@ import type { Queue } from 'bullmq'
 import type { Redis, RedisOptions as LibraryOptions } from 'ioredis'
 import { BrokerError, ConfigError } from '../../protocol/errors.ts'
 import { gatherWrites } from '../gather-writes.ts'
+import { within } from '../within.ts'
 import { isForgotten, isNotPrimary, refusalText, shortOf } from './failures.ts'
 import type { WorkQueue } from './keys.ts'
 import type { RedisNode, ResolvedRedisOptions } from './options.ts'
@@ -81,12 +82,18 @@ export async function dial(node: RedisNode, options: ResolvedRedisOptions): Prom
   }
   const session = holdSession(libraries, options, make)
   try {
-    await session.connect()
+    await inTime(session.connect(), node, options)
     return session
   } catch (error) {
     await session.end()
     throw dialError(error, node)
   }
+}
+
+/** A server that takes connections and says nothing is given up, as one that takes none. */
+export function inTime<T>(work: Promise<T>, node: RedisNode, { dialTimeoutMs }: ResolvedRedisOptions): Promise<T> {
+  const late = `${node.shown}: no answer within ${dialTimeoutMs} ms`
+  return within(work, dialTimeoutMs, () => new BrokerError('BROKER_UNAVAILABLE', late))
 }
 
 interface Libraries {
