@@ -95,7 +95,7 @@ describe.skipIf(!hasPackage)('what an operator has to mend is said at once', { t
   })
 
   describe.each(COMMANDS)('no right to %s: it is not needed, or its lack is named at once', (command) => {
-    const lack = expect.objectContaining(refused(new RegExp(`'${command}'.*ACL SETUSER`, 'is'))) as unknown
+    const lack = expect.objectContaining(refused(new RegExp(`\\b${command}\\b.*ACL SETUSER`, 'is'))) as unknown
 
     test('for a client', async () => {
       const { client, worker } = makePair(urlOf(`no-${command}`), urlOf('whole'))
