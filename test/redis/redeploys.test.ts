@@ -1,0 +1,4 @@
+import { inject } from 'vitest'
+import { describeRedeploys } from '../support/redeploys.ts'
+
+describeRedeploys(inject('redis'))
