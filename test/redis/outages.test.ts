@@ -1,10 +1,25 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { randomBytes } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
+import { createClient } from '../../client/create-client.ts'
+import { defineService } from '../../contract/define-service.ts'
+import { method, type } from '../../contract/method.ts'
+import { createWorker } from '../../worker/create-worker.ts'
+import { createGate, eventually, eventuallyPasses } from '../support/eventually.ts'
+import { createLedger } from '../support/ledger.ts'
 import { goesOn, jobs, startLoad } from '../support/load.ts'
 import { startRedis, type OwnRedis } from '../support/redis.ts'
 import { hearStates } from '../support/states.ts'
 
 const { hasPackage } = inject('redis')
+
+const job = type<{ readonly key: string }>()
+const failing = defineService('failing', {
+  methods: {
+    once: method({ input: job, oneWay: true, retry: { attempts: 1 } }),
+    again: method({ input: job, oneWay: true, retry: { attempts: 2, minDelayMs: 1, maxDelayMs: 5 } }),
+    inTurn: method({ input: job, oneWay: true, keyed: true }),
+  },
+})
 
 /** A server of its own, as it is stopped, killed and starved here. */
 describe.skipIf(!hasPackage)('Redis goes away under load, and nothing is lost', { timeout: 120_000 }, () => {
@@ -62,6 +77,70 @@ describe.skipIf(!hasPackage)('Redis goes away under load, and nothing is lost', 
     await goesOn(load)
     expect(await load.settle()).toBe(0)
   })
+
+  test.each(['it has no memory left', 'its scripts are forgotten'])(
+    '%s while handlers fail: all letters are stored, retries run, keys go on',
+    async (what) => {
+      const options = { namespace: `m${randomBytes(5).toString('hex')}`, log: () => {} }
+      const client = createClient(server.url, options)
+      const worker = createWorker(server.url, { ...options, concurrency: 20 })
+      onTestFinished(async () => {
+        await Promise.all([client.close({ graceMs: 0 }), worker.close({ graceMs: 0 })])
+      })
+      const gate = createGate()
+      const ledger = createLedger()
+      const run = async (key: string): Promise<void> => {
+        if (key === 'warm') return
+        ledger.enter(key)
+        await gate.opened
+      }
+      worker.serve(failing, {
+        async once({ key }) {
+          await run(key)
+          throw new Error('no')
+        },
+        async again({ key }, { attempt }) {
+          await run(key)
+          if (attempt === 1) throw new Error('not yet')
+        },
+        inTurn: ({ key }) => run(key),
+      })
+      await worker.start()
+      const stub = client.service(failing)
+      const isWarm = !what.includes('memory') // else no script of these was used before
+      if (isWarm) await Promise.all([stub.once.send({ key: 'warm' }), stub.inTurn.send({ key: 'warm' }, { key: 'w' })])
+      const names = [1, 2, 3, 4, 5]
+      for (const name of names) {
+        await stub.once.send({ key: `once-${name}` })
+        await stub.again.send({ key: `again-${name}` })
+        await stub.inTurn.send({ key: `inTurn-${name}` }, { key: 'k' })
+      }
+      await eventually(() => ledger.total === 2 * names.length + 1, { what: 'all run that may' })
+      if (what.includes('memory')) await server.cli('CONFIG', 'SET', 'maxmemory', '1')
+      else await server.cli('SCRIPT', 'FLUSH', 'SYNC')
+      gate.open()
+      if (what.includes('memory')) {
+        const wasRefused = async (): Promise<boolean> =>
+          (await server.cli('INFO', 'errorstats')).includes('errorstat_OOM')
+        await eventually(wasRefused, { within: 20_000, what: 'something is refused' })
+        await server.cli('CONFIG', 'SET', 'maxmemory', '0')
+      }
+      await eventuallyPasses(
+        async () => {
+          const { ready, active, delayed, dead } = await client.queue(failing).stats()
+          expect({ ready, active, delayed, dead }).toEqual({
+            ready: 0,
+            active: 0,
+            delayed: 0,
+            dead: names.length + Number(isWarm),
+          })
+        },
+        { within: 30_000 },
+      )
+      expect(ledger.entries.filter((key) => key.startsWith('inTurn'))).toEqual(names.map((name) => `inTurn-${name}`))
+      for (const name of names) expect([ledger.runs(`once-${name}`), ledger.runs(`again-${name}`)]).toEqual([1, 2])
+    },
+  )
 
   test('it is emptied under clients and workers: what was stored is gone, and new calls are answered soon', async () => {
     const load = await startLoad(() => server.url)
