@@ -1,5 +1,8 @@
+import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { connect } from 'amqplib'
-import { expect, inject, onTestFinished, test } from 'vitest'
+import { expect, inject, onTestFinished, test, vi } from 'vitest'
 import { startRabbitmq } from '../support/rabbitmq.ts'
 
 const { hasPackage } = inject('rabbitmq')
@@ -7,6 +10,9 @@ const { hasPackage } = inject('rabbitmq')
 test.skipIf(!hasPackage)(
   'a server of a test keeps its data over a stop and a kill, and leaves nothing behind',
   async () => {
+    const temporary = mkdtempSync(join(tmpdir(), 'replyto-own-'))
+    vi.stubEnv('TMPDIR', temporary)
+    onTestFinished(() => void vi.unstubAllEnvs())
     const server = await startRabbitmq({ config: 'heartbeat = 7' })
     onTestFinished(() => server.end())
     const before = await connect(server.url)
@@ -21,6 +27,9 @@ test.skipIf(!hasPackage)(
     await server.stop()
     await server.start()
     expect(await server.ctl('list_queues', 'name', 'messages')).toContain('kept\t1')
+    await server.end()
+    expect(readdirSync(temporary)).toEqual([])
+    rmdirSync(temporary)
   },
   120_000,
 )

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -33,7 +34,8 @@ export interface OwnRabbitmq {
 export async function startRabbitmq(
   options: { readonly config?: string; readonly advancedConfig?: string } = {},
 ): Promise<OwnRabbitmq> {
-  const dir = join(mkdtempSync(join(tmpdir(), 'replyto-rabbitmq-')), randomBytes(3).toString('hex'))
+  const parent = mkdtempSync(join(tmpdir(), 'replyto-rabbitmq-'))
+  const dir = join(parent, randomBytes(3).toString('hex'))
   const facts: NodeFacts = await createNode({ dir, ...options })
   return {
     url: facts.url,
@@ -45,6 +47,9 @@ export async function startRabbitmq(
       await ctl(facts, 'eval', 'dets:sync(ra_directory_reverse).')
       await killNode(facts)
     },
-    end: () => removeNode(facts),
+    async end() {
+      await removeNode(facts)
+      await rm(parent, { recursive: true, force: true })
+    },
   }
 }
