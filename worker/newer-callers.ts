@@ -21,6 +21,7 @@ export interface NewerCallersOptions {
 }
 
 const MOST_HOLDS = 10
+const LEAST_HOLD_MS = 50
 /** So long before its deadline a call is refused rather than given back once more: its caller learns why. */
 const REFUSE_BEFORE_MS = 200
 
@@ -33,8 +34,13 @@ export function createNewerCallers(parts: WorkerParts, { settle, giveBack }: New
   }
 
   function hold(call: HeldCall): void {
-    const holdMs = Math.min(holdsOf(call.given) * tuning.newerHoldMs, patienceOf(call))
-    if (holdMs <= 0) return refuse(call)
+    const patienceMs = patienceOf(call)
+    if (patienceMs <= 0) return refuse(call)
+    // At most half of what is left, so that a newer worker which has come meanwhile gets it once more.
+    const holdMs = Math.min(
+      holdsOf(call.given) * tuning.newerHoldMs,
+      Math.max(patienceMs / 2, Math.min(patienceMs, LEAST_HOLD_MS)),
+    )
     call.stage = 'held'
     call.given++
     call.dueAt = core.clock.monotonic() + holdMs
