@@ -83,7 +83,7 @@ export default defineConfig({
           include: REDIS,
           globalSetup: ['test/support/redis-setup.ts'],
           maxWorkers: 2,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -93,7 +93,7 @@ export default defineConfig({
           name: 'consumers',
           include: [CONSUMERS],
           maxConcurrency: 2,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

@@ -29,6 +29,9 @@ export interface PublishOutcome {
   readonly reason?: string | undefined
 }
 
+/** `gone`: nobody has this inbox. `tooLarge`: the broker takes no message of this size. */
+export type ReplyOutcome = 'stored' | 'gone' | 'tooLarge' | 'unknown'
+
 export interface DeadLetterReason {
   /** A code of protocol/error-codes.ts. */
   readonly code: string
@@ -185,8 +188,8 @@ export interface BrokerAdapter {
     options: { readonly createForMs: number | undefined },
     onReply: (reply: Reply) => void,
   ): Promise<Mailbox>
-  /** One outcome per reply, in order; never rejects. `gone`: nobody has this inbox. */
-  reply(address: string, replies: readonly Reply[]): Promise<readonly ('stored' | 'gone' | 'unknown')[]>
+  /** One outcome per reply, in order; never rejects. */
+  reply(address: string, replies: readonly Reply[]): Promise<readonly ReplyOutcome[]>
   /**
    * Removes what waits in the queue. True: it did, and no worker can have run it: it was never handed out before. False
    * proves nothing. Only where `removesQueued`.

@@ -65,6 +65,7 @@ export function createChunkWriter(
       isWanted: () => !call.delivery.isLost && !isAbandoned,
     })
     if (fate === 'gone') abandon('its inbox is gone')
+    if (fate === 'tooLarge') abandon(`the broker takes no chunk of ${body.length} bytes`)
     if (fate === 'tooLate') abandon(`the broker stored nothing for ${silenceMs} ms`)
   }
   function hasRoom(): boolean {

@@ -1,11 +1,11 @@
-import type { BrokerAdapter } from '../broker-adapters/adapter.ts'
+import type { BrokerAdapter, ReplyOutcome } from '../broker-adapters/adapter.ts'
 import type { BrokerCore } from '../broker-adapters/broker.ts'
 import type { Reply } from '../protocol/message.ts'
 import type { ScheduledTimer, TimerWheel } from '../protocol/timer-wheel.ts'
 import type { WorkerCount } from './worker-counters.ts'
 
 /** `tooLate`: its time is over. `dropped`: not known to be stored, and somebody else will answer. */
-export type ReplyFate = 'stored' | 'gone' | 'tooLate' | 'dropped'
+export type ReplyFate = 'stored' | 'gone' | 'tooLarge' | 'tooLate' | 'dropped'
 
 export interface ConfirmedOptions {
   /** Monotonic ms after which nobody waits for it: a broker that is blocked is not waited for any longer. */
@@ -143,7 +143,7 @@ export function createReplyOutbox({ core, adapter, wheel, count, limits }: Reply
     else retryMs = FIRST_RETRY_MS
   }
 
-  async function ask(address: string, items: readonly Item[]): Promise<readonly ('stored' | 'gone' | 'unknown')[]> {
+  async function ask(address: string, items: readonly Item[]): Promise<readonly ReplyOutcome[]> {
     try {
       const replies = items.map((item) => item.reply)
       return await adapter.reply(address, replies)

@@ -8,7 +8,7 @@ import { describeThrown, nameOf, stackOf } from './failures.ts'
 import { isSettled, type HeldCall } from './held-calls.ts'
 import { givenBackHeaders, isolatedHeaders } from './give-back.ts'
 import { errorReply, resultReply } from './replies.ts'
-import type { ConfirmedOptions } from './reply-outbox.ts'
+import type { ConfirmedOptions, ReplyFate } from './reply-outbox.ts'
 import { appendHistory, attemptsOf, retryDelayMs } from './retry-policy.ts'
 import { decideSettlement, type Outcome, type Settlement, type SettlementFacts } from './settlement.ts'
 import type { WorkerParts } from './worker-parts.ts'
@@ -118,8 +118,10 @@ export function createSettler(
     if (outcome.kind !== 'returned') throw new Error(`an outcome ${outcome.kind} cannot be completed`)
     // It is true whoever has the delivery now. Without it a handler that blocks its process longer than the broker waits would
     // be run again and again, and never answered.
-    const isAnswered = await answer(call, resultReply(call, parts, outcome.body), { isWanted: () => true })
-    if (!isAnswered) return
+    const { body } = outcome
+    const fate = await answer(call, resultReply(call, parts, body), { isWanted: () => true })
+    if (fate === 'tooLarge') return answerTooLarge(call, body.length)
+    if (fate === 'dropped') return
     count(call.delivery.isLost ? 'lateResults' : 'completed')
     finish(call)
   }
@@ -134,8 +136,8 @@ export function createSettler(
     if (keep && call.replyAddress === undefined) return deadLetter(call, outcome)
     if (keep && !(await park(call, outcome))) return drop(call)
     const isWanted = (): boolean => !call.delivery.isLost
-    const isAnswered = await answer(call, errorReply(call, parts, { failure, executed }), { isWanted })
-    if (isAnswered) finish(call)
+    const fate = await answer(call, errorReply(call, parts, { failure, executed }), { isWanted })
+    if (fate !== 'dropped') finish(call)
   }
 
   async function deadLetter(call: HeldCall, outcome: Outcome): Promise<void> {
@@ -170,13 +172,22 @@ export function createSettler(
     }
   }
 
-  /** False: not known to be stored, so the delivery must not be acked. */
+  /** The broker takes less than `maxPayloadBytes`, which shows only now. */
+  async function answerTooLarge(call: HeldCall, sizeBytes: number): Promise<void> {
+    count('failed')
+    const message = `${nameOf(call)} answered with ${sizeBytes} bytes, which is more than the broker takes`
+    const failure = { code: 'PAYLOAD_TOO_LARGE', message } as const
+    const fate = await answer(call, errorReply(call, parts, { failure, executed: 'yes' }), { isWanted: () => true })
+    if (fate !== 'dropped') finish(call)
+  }
+
+  /** 'dropped': not known to be stored, so the delivery must not be acked. */
   async function answer(
     call: HeldCall,
     reply: Reply,
     { isWanted }: Pick<ConfirmedOptions, 'isWanted'>,
-  ): Promise<boolean> {
-    if (call.replyAddress === undefined) return true
+  ): Promise<ReplyFate> {
+    if (call.replyAddress === undefined) return 'stored'
     const fate = await outbox.send(call.replyAddress, reply, {
       deadlineAt: deadlineOf(call, parts),
       giveUpAt: answerUntil(call, parts),
@@ -185,7 +196,7 @@ export function createSettler(
     if (fate === 'dropped') drop(call)
     if (fate === 'gone') count('repliesGone')
     if (fate === 'tooLate') count('repliesAbandoned')
-    return fate !== 'dropped'
+    return fate
   }
 
   function finish(call: HeldCall): void {

@@ -1,5 +1,5 @@
 import { isFinalReply, type Reply } from '../../protocol/message.ts'
-import type { AdapterContext, PublishOutcome } from '../adapter.ts'
+import type { AdapterContext, PublishOutcome, ReplyOutcome } from '../adapter.ts'
 import type { Broadcasts } from './broadcasts.ts'
 import { declareQueue } from './channels.ts'
 import type { Session } from './dial.ts'
@@ -8,8 +8,6 @@ import { keptProperties } from './mailbox-queue.ts'
 import { replyProperties } from './properties.ts'
 import type { Publisher } from './publisher.ts'
 import { keptShape, MAX_KEEP_MS } from './topology.ts'
-
-type ReplyOutcome = 'stored' | 'gone' | 'unknown'
 
 /** Replies of one session, to inboxes and mailboxes. */
 export interface Replying {
@@ -34,14 +32,15 @@ export function createReplying({ session, publisher, broadcasts, context, isReco
 
   async function toInbox(address: string, reply: Reply): Promise<ReplyOutcome> {
     const { status } = await publisher.publish({ key: address }, reply.body, replyProperties(reply))
-    if (status === 'stored') return 'stored'
+    if (status === 'stored' || status === 'tooLarge') return status
     return status === 'unroutable' && performance.now() >= trustedFrom ? 'gone' : 'unknown'
   }
 
   /** Who reads now hears of an outcome when it is kept, and of the rest at once. */
   async function toMailbox(place: MailboxPlace, reply: Reply): Promise<ReplyOutcome> {
-    const isKept = !isFinalReply(reply.type) || (await keep(place, reply)).status === 'stored'
-    if (!isKept) return 'unknown'
+    const kept = isFinalReply(reply.type) ? (await keep(place, reply)).status : 'stored'
+    if (kept === 'tooLarge') return 'tooLarge'
+    if (kept !== 'stored') return 'unknown'
     broadcasts.send(place.topic, reply.body, { ...replyProperties(reply), deliveryMode: 1, mandatory: false })
     return 'stored'
   }

@@ -203,7 +203,7 @@ function assemble(options: ResolvedRedisOptions, url: string, context: AdapterCo
       const onOutOfMemory = (): void => memory?.note()
       const { maxMessageBytes } = options
       const storing = createStoring({ session, maxMessageBytes, now: context.now, onOutOfMemory })
-      const replying = createReplying({ session, broadcasts, context, onOutOfMemory })
+      const replying = createReplying({ session, broadcasts, context, maxMessageBytes, onOutOfMemory })
       open = { session, storing, replying }
       await standings.establishAll()
     },

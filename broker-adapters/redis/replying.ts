@@ -1,14 +1,12 @@
 import { replayOf } from '../../protocol/headers.ts'
 import { isFinalReply, type Reply } from '../../protocol/message.ts'
-import type { AdapterContext } from '../adapter.ts'
+import type { AdapterContext, ReplyOutcome } from '../adapter.ts'
 import { parseMailboxAddress, type MailboxPlace } from '../mailbox-address.ts'
 import type { Session } from './dial.ts'
 import { isOutOfMemory, isWrongType } from './failures.ts'
 import { MAX_KEEP_MS } from './mailboxes.ts'
 import { packReply, writeMeta } from './reply-data.ts'
 import { toBuffer, type Broadcasts } from './subscriber.ts'
-
-type ReplyOutcome = 'stored' | 'gone' | 'unknown'
 
 /** Replies of one session, to inboxes and mailboxes. */
 export interface Replying {
@@ -20,6 +18,7 @@ interface ReplyingParts {
   readonly session: Session
   readonly broadcasts: Pick<Broadcasts, 'send'>
   readonly context: Pick<AdapterContext, 'namespace'>
+  readonly maxMessageBytes: number
   readonly onOutOfMemory: () => void
 }
 
@@ -28,7 +27,13 @@ const RETURN_MS = 2_000
 /** For so long what was gone is believed to be. */
 const GONE_MS = 30_000
 
-export function createReplying({ session, broadcasts, context, onOutOfMemory }: ReplyingParts): Replying {
+export function createReplying({
+  session,
+  broadcasts,
+  context,
+  maxMessageBytes,
+  onOutOfMemory,
+}: ReplyingParts): Replying {
   const gone = new Set<string>()
 
   async function toInbox(address: string, reply: Reply): Promise<ReplyOutcome> {
@@ -71,8 +76,14 @@ export function createReplying({ session, broadcasts, context, onOutOfMemory }: 
     async reply(address, replies) {
       if (address === '') return replies.map(() => 'gone')
       const place = parseMailboxAddress(context.namespace, address, MAX_KEEP_MS)
-      const send = (reply: Reply): Promise<ReplyOutcome> =>
-        (place === undefined ? toInbox(address, reply) : toMailbox(place, reply)).catch(outcomeOf)
+      const send = async (reply: Reply): Promise<ReplyOutcome> => {
+        if (reply.body.byteLength > maxMessageBytes) return 'tooLarge'
+        try {
+          return await (place === undefined ? toInbox(address, reply) : toMailbox(place, reply))
+        } catch (error) {
+          return outcomeOf(error)
+        }
+      }
       return Promise.all(replies.map(send))
     },
   }

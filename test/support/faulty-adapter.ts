@@ -4,6 +4,7 @@ import type {
   AdapterState,
   BrokerAdapter,
   PublishOutcome,
+  ReplyOutcome,
 } from '../../broker-adapters/adapter.ts'
 import { BrokerError } from '../../protocol/errors.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
@@ -252,7 +253,7 @@ function wrap(inner: BrokerAdapter, parts: AllParts): BrokerAdapter {
     events.add({ kind: 'outcome', id, detail: outcome.status })
     return outcome
   }
-  function answered(id: string, outcome: 'stored' | 'gone' | 'unknown'): 'stored' | 'gone' | 'unknown' {
+  function answered(id: string, outcome: ReplyOutcome): ReplyOutcome {
     events.add({ kind: 'replyOutcome', id, detail: outcome })
     return outcome
   }
