@@ -68,6 +68,8 @@ export default defineConfig({
         extends: true,
         test: {
           ...shared,
+          // Sixty confirmed steps, one after the other, take their time at a server that syncs each of them.
+          testTimeout: 40_000,
           name: 'rabbitmq',
           include: RABBITMQ,
           globalSetup: ['test/support/rabbitmq-setup.ts'],
