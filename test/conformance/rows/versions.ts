@@ -106,7 +106,9 @@ claim('without a newer worker the caller learns why before its deadline, and tha
   expect(error).toMatchObject({ code: 'UNKNOWN_METHOD' })
   expect(error.executed).toBe(t.capabilities.provesFirstDelivery ? 'no' : 'unknown')
   expect(performance.now() - startedAt).toBeGreaterThan(1_000)
-  expect(worker.counters['leftToNewer']).toBe(1)
+  // Each time for at most half of what is left, and for 50 ms at least.
+  expect(worker.counters['leftToNewer']).toBeGreaterThanOrEqual(1)
+  expect(worker.counters['leftToNewer']).toBeLessThanOrEqual(8)
 })
 
 claim('a worker as new as the caller refuses at once', async (t) => {
