@@ -97,8 +97,10 @@ claim('a long wait is spent in the broker: its attempt and history travel, and t
   expect(stored.headers).toMatchObject({ 'rt-attempt': '2', 'rt-ran': '1' })
   expect(stored.headers?.['rt-history']).toContain('attempt 1')
   const adapter = await t.adapter()
-  await eventually(async () => ((await adapter.stats(queueRef())).delayed ?? 1) === 1)
-  expect((await adapter.stats(queueRef())).active ?? 0).toBe(0)
+  await eventually(async () => {
+    const { delayed, active } = await adapter.stats(queueRef())
+    return (delayed ?? 1) === 1 && (active ?? 0) === 0
+  })
 })
 
 claim('NonRetryableError ends it at once', async (t) => {
