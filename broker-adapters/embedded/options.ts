@@ -1,6 +1,9 @@
 import { resolve } from 'node:path'
 import { ConfigError } from '../../protocol/errors.ts'
 import { describeValue } from '../../protocol/redact.ts'
+import { integerOptionOf } from '../integer-option.ts'
+
+const integer = integerOptionOf('embedded')
 
 /** How the embedded broker is opened; only `dir` is needed. Every process that uses a directory names the same one. */
 export interface EmbeddedOptions {
@@ -90,18 +93,5 @@ function oneOf<Value extends string>(
   if (allowed.includes(value)) return value
   throw new ConfigError(
     `embedded: '${field}' must be ${allowed.map(describeValue).join(' or ')}, got ${describeValue(value)}`,
-  )
-}
-
-function integer(
-  field: string,
-  value: number | undefined,
-  fallback: number,
-  [min, max]: readonly [number, number],
-): number {
-  if (value === undefined) return fallback
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
-  throw new ConfigError(
-    `embedded: '${field}' must be a whole number from ${min} to ${max}, got ${describeValue(value)}; leave it out for ${fallback}`,
   )
 }

@@ -1,6 +1,9 @@
 import { ConfigError } from '../../protocol/errors.ts'
 import { assertOptionNames } from '../../protocol/option-names.ts'
 import { describeValue, redactUrl } from '../../protocol/redact.ts'
+import { integerOptionOf } from '../integer-option.ts'
+
+const integer = integerOptionOf('rabbitmq')
 
 /** What `tls.connect` of Node takes of these: https://nodejs.org/api/tls.html#tlscreatesecurecontextoptions */
 export interface RabbitmqTls {
@@ -138,17 +141,4 @@ function decode(part: string, shown: string): string {
   } catch {
     throw new ConfigError(`rabbitmq: ${shown} has a '%' that begins no character: write it as %25`)
   }
-}
-
-function integer(
-  field: string,
-  value: number | undefined,
-  fallback: number,
-  [min, max]: readonly [number, number],
-): number {
-  if (value === undefined) return fallback
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
-  throw new ConfigError(
-    `rabbitmq: '${field}' must be a whole number from ${min} to ${max}, got ${describeValue(value)}; leave it out for ${fallback}`,
-  )
 }

@@ -1,6 +1,9 @@
 import { ConfigError } from '../../protocol/errors.ts'
 import { assertOptionNames } from '../../protocol/option-names.ts'
 import { describeValue, redactUrl } from '../../protocol/redact.ts'
+import { integerOptionOf } from '../integer-option.ts'
+
+const integer = integerOptionOf('redis')
 
 /** How Redis is reached; only `url` is needed. */
 export interface RedisOptions {
@@ -124,17 +127,4 @@ function readNode(text: unknown): RedisNode {
     shown: redactUrl(text),
     username: url.username === '' ? undefined : url.username,
   })
-}
-
-function integer(
-  field: string,
-  value: number | undefined,
-  fallback: number,
-  [min, max]: readonly [number, number],
-): number {
-  if (value === undefined) return fallback
-  if (Number.isSafeInteger(value) && value >= min && value <= max) return value
-  throw new ConfigError(
-    `redis: '${field}' must be a whole number from ${min} to ${max}, got ${describeValue(value)}; leave it out for ${fallback}`,
-  )
 }
