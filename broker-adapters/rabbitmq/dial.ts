@@ -89,10 +89,13 @@ function dialError(reason: unknown, node: RabbitmqNode): BrokerError {
 }
 
 function versionProblem({ connection }: ChannelModel): string | undefined {
-  const { version, product } = connection.serverProperties
+  const { version, product } = connection.serverProperties as { version?: unknown; product?: unknown } // a server may say anything
+  const needed = `RabbitMQ ${OLDEST.join('.')} or newer is needed`
+  if (typeof version !== 'string') return `the server says no version; ${needed}`
+  if (product !== 'RabbitMQ') return `the server is ${String(product)} ${version}; ${needed}`
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const isNewEnough = major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])
-  return isNewEnough ? undefined : `the server is ${product} ${version}; ${OLDEST.join('.')} or newer is needed`
+  return isNewEnough ? undefined : `the server is RabbitMQ ${version}; ${OLDEST.join('.')} or newer is needed`
 }
 
 function holdSession(node: RabbitmqNode, publishing: ChannelModel, consuming: ChannelModel): Session {
