@@ -94,8 +94,10 @@ claim('a rolling deploy under load loses nothing', async (t) => {
   await load
   const answers = await Promise.all(calls)
   expect(answers.filter((answer) => answer.startsWith('added'))).toHaveLength(Math.floor(calls.length / 2))
+  const noted = calls.map((_, index) => `n${index}`)
+  await eventually(() => noted.every((key) => t.ledger.runs(key) > 0))
   await isEmpty(await t.adapter(), queueRef())
-  for (let index = 0; index < calls.length; index++) expect(t.ledger.runs(`n${index}`)).toBe(1)
+  for (const key of noted) expect([key, t.ledger.runs(key)]).toEqual([key, 1])
   expect((await client.queue(renewed).stats()).dead).toBe(0)
 })
 

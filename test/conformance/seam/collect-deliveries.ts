@@ -95,9 +95,9 @@ export async function isEmpty(adapter: BrokerAdapter, queue: QueueRef): Promise<
   let seen = 0
   await eventually(
     async () => {
-      const { ready, delayed = 0, active = 0 } = await adapter.stats(queue)
+      const { ready, delayed = 0, active } = await adapter.stats(queue)
       await nextTurn()
-      seen = ready + delayed + active === 0 ? seen + 1 : 0
+      seen = ready + delayed === 0 && active === 0 ? seen + 1 : 0
       return seen === 2
     },
     { what: 'an empty queue' },
