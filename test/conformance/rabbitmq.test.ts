@@ -11,6 +11,8 @@ if (url === undefined)
 else
   describeConformance({
     name: 'rabbitmq',
+    // Some cases are sixty confirmed steps, one after the other, at a server that syncs each of them.
+    caseTimeoutMs: 60_000,
     target: () => rabbitmq({ url }),
     capabilities: {
       removesQueued: false,
