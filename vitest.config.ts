@@ -10,6 +10,7 @@ const WITH_PROCESSES = [
   'test/sweep/**/*.test.ts',
   'test/rabbitmq/**/*.test.ts',
   'test/redis/**/*.test.ts',
+  'test/kafka/**/*.test.ts',
   'test/unit/embedded/disk-full.test.ts',
   'test/unit/embedded/namespaces.test.ts',
   'test/unit/embedded/takeover.test.ts',
@@ -21,6 +22,7 @@ const WITH_PROCESSES = [
 /** On a real server, which is brought up for them. */
 const RABBITMQ = ['test/conformance/rabbitmq.test.ts', 'test/rabbitmq/**/*.test.ts']
 const REDIS = ['test/conformance/redis.test.ts', 'test/redis/**/*.test.ts']
+const KAFKA = ['test/conformance/kafka.test.ts', 'test/kafka/**/*.test.ts']
 
 /** Compilers and Nodes of other people: by themselves at the end, two at a time, as a compiler fills a core. */
 const CONSUMERS = 'test/consumers/**/*.test.ts'
@@ -37,6 +39,7 @@ export default defineConfig({
       { find: /^replyto\/testing$/, replacement: source('./testing/index.ts') },
       { find: /^replyto\/rabbitmq$/, replacement: source('./broker-adapters/rabbitmq/index.ts') },
       { find: /^replyto\/redis$/, replacement: source('./broker-adapters/redis/index.ts') },
+      { find: /^replyto\/kafka$/, replacement: source('./broker-adapters/kafka/index.ts') },
       { find: /^replyto\/adapter$/, replacement: source('./broker-adapters/index.ts') },
     ],
   },
@@ -49,7 +52,7 @@ export default defineConfig({
           ...shared,
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, ...RABBITMQ, ...REDIS, CONSUMERS],
+          exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, ...RABBITMQ, ...REDIS, ...KAFKA, CONSUMERS],
           sequence: { groupOrder: 0 },
         },
       },
@@ -59,7 +62,7 @@ export default defineConfig({
           ...shared,
           name: 'processes',
           include: WITH_PROCESSES,
-          exclude: [...RABBITMQ, ...REDIS],
+          exclude: [...RABBITMQ, ...REDIS, ...KAFKA],
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
@@ -92,10 +95,21 @@ export default defineConfig({
         extends: true,
         test: {
           ...shared,
+          name: 'kafka',
+          include: KAFKA,
+          globalSetup: ['test/support/kafka-setup.ts'],
+          maxWorkers: 2,
+          sequence: { groupOrder: 4 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          ...shared,
           name: 'consumers',
           include: [CONSUMERS],
           maxConcurrency: 2,
-          sequence: { groupOrder: 4 },
+          sequence: { groupOrder: 5 },
         },
       },
     ],

@@ -1,7 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
-import type { TestBroker } from './broker.ts'
+import { join } from 'node:path'
+import { HOME, type TestBroker } from './broker.ts'
 import { installPackages } from './packages.ts'
 
 /** Whose it is decides what may be done to it. */
@@ -11,20 +11,28 @@ export interface Running {
   readonly url: string
   readonly origin: Origin
   /** Of a package that we started. */
+  readonly nodes?: number
+  /** Of a package that we started. */
   readonly facts?: unknown
 }
 
-const HOME = resolve('.brokers')
+export interface BringUpOptions {
+  readonly mayInstall: boolean
+  /** Several are never those of `docker compose`. @default as many as run, else 1 */
+  readonly nodes?: number | undefined
+}
 
 /**
  * The one that is there, or a new one: given by its variable, by `docker compose` where an engine runs, else the system's
  * package, which is installed first if that is allowed. Throws with a sentence that says what to do.
  */
-export async function bringUp(broker: TestBroker, { mayInstall }: { readonly mayInstall: boolean }): Promise<Running> {
+export async function bringUp(broker: TestBroker, { mayInstall, nodes }: BringUpOptions): Promise<Running> {
   const known = whatRuns(broker)
+  if (known !== undefined && nodes !== undefined && nodes !== known.nodes)
+    throw new Error(`another one is up, ${known.url}: 'npm run brokers -- down ${broker.name}' first, if it is ours`)
   if (known !== undefined) return known
   mkdirSync(HOME, { recursive: true })
-  if (hasEngine()) {
+  if ((nodes ?? 1) === 1 && hasEngine()) {
     compose('up', '--detach', '--wait', broker.service)
     return remember(broker, { url: broker.composeUrl, origin: 'compose' })
   }
@@ -32,8 +40,8 @@ export async function bringUp(broker: TestBroker, { mayInstall }: { readonly may
     const otherwise = `or 'npm run brokers -- up ${broker.name} --install', start Docker, or name a server in ${broker.variable}`
     installPackages(broker.packages, { mayInstall, what: broker.name, otherwise })
   }
-  const facts = await broker.start(join(HOME, `${broker.name}-${process.pid}`))
-  return remember(broker, { url: facts.url, origin: 'package', facts })
+  const facts = await broker.start(join(HOME, `${broker.name}-${process.pid}`), { nodes: nodes ?? 1 })
+  return remember(broker, { url: facts.url, origin: 'package', nodes: nodes ?? 1, facts })
 }
 
 /** Ends what `bringUp` started, also in another process. False: nothing of ours runs. */

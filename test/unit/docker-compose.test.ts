@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { VERSION as KAFKA_VERSION } from '../../scripts/brokers/kafka-files.ts'
+import { KAFKA } from '../../scripts/brokers/kafka.ts'
 import { RABBITMQ } from '../../scripts/brokers/rabbitmq.ts'
 import { REDIS } from '../../scripts/brokers/redis.ts'
 
@@ -12,6 +14,7 @@ interface Service {
   readonly command?: readonly string[]
   readonly ports: readonly string[]
   readonly volumes: readonly string[]
+  readonly environment?: Readonly<Record<string, string | number>>
   readonly healthcheck: { readonly test: readonly string[]; readonly interval: string; readonly retries: number }
 }
 
@@ -21,7 +24,7 @@ const { services, volumes } = parse(file) as {
   readonly volumes: Readonly<Record<string, unknown>>
 } // ours; each field is looked at below
 
-const BROKERS = [RABBITMQ, REDIS]
+const BROKERS = [RABBITMQ, REDIS, KAFKA]
 
 test('docker-compose.yml has the brokers', () => {
   expect(Object.keys(services)).toEqual(['rabbitmq', 'redis', 'kafka'])
@@ -71,6 +74,19 @@ test('Redis is 7 and keeps what it is given: in a file, and whatever its memory'
     '--maxmemory-policy': 'noeviction',
   })
   expect(mounts).toEqual(['redis:/data']) // the image's own place of data
+})
+
+test('Kafka is the release that the tests run on, one node in KRaft mode, and keeps its data where the volume is', () => {
+  const { image, environment = {}, volumes: mounts } = services['kafka'] ?? {}
+  expect(image).toBe(`apache/kafka:${KAFKA_VERSION}`)
+  expect(environment).toMatchObject({
+    KAFKA_PROCESS_ROLES: 'broker,controller',
+    KAFKA_ADVERTISED_LISTENERS: 'PLAINTEXT://127.0.0.1:9092', // what clients are sent to
+    KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: 1,
+    KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR: 1,
+    KAFKA_TRANSACTION_STATE_LOG_MIN_ISR: 1,
+  })
+  expect(mounts).toEqual([`kafka:${environment['KAFKA_LOG_DIRS']}`])
 })
 
 test.each(BROKERS)('npm run brokers finds $name there', ({ service, composeUrl }) => {
