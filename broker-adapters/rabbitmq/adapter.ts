@@ -73,6 +73,7 @@ export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerA
       removesQueued: false,
       provesFirstDelivery: true,
       knowsGone: true,
+      isPartitioned: false,
       dedupeMs: 0,
       maxKeepMs: MAX_KEEP_MS,
       ackTimeoutMs: ACK_TIMEOUT_MS,

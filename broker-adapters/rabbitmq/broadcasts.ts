@@ -58,7 +58,8 @@ export function createBroadcasts({ context, session, standings, restore, guard, 
       if (ear?.session === now) ear = undefined
       if (!now.isOpen) return
       for (const [topic, listeners] of topics)
-        for (const standing of listeners.values()) restore(`the topic ${topic}`, standing, 'its channel was closed')
+        for (const standing of listeners.values())
+          restore(`the topic ${topic}`, standing, 'its channel was closed', 'RABBITMQ_TOPIC_RESTORED')
     })
     return { channel, queue }
   }

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'amqplib'
 import { expect, inject, onTestFinished, test, vi } from 'vitest'
+import { eventually } from '../support/eventually.ts'
 import { startRabbitmq } from '../support/rabbitmq.ts'
 
 const { hasPackage } = inject('rabbitmq')
@@ -26,7 +27,8 @@ test.skipIf(!hasPackage)(
     await server.start()
     await server.stop()
     await server.start()
-    expect(await server.ctl('list_queues', 'name', 'messages')).toContain('kept\t1')
+    // It answers before it has read its queues.
+    await eventually(async () => (await server.ctl('list_queues', 'name', 'messages')).includes('kept\t1'))
     await server.end()
     expect(readdirSync(temporary)).toEqual([])
     rmdirSync(temporary)

@@ -13,11 +13,14 @@ export const honestErrors = cases
 /** The queue of `probe`, but a method that its worker does not have. */
 const other = defineService('probe', { methods: { unheard: method({ input: type<unknown>() }) } })
 
+/** Within it a busy machine has made a queue and an inbox. */
+const LIMIT_MS = 2_000
+
 claim('what was proved not to be sent until the deadline is no', async (t) => {
   const wire = t.wire()
   wire.faults.plans.publish = () => ({ outcome: 'notSent' })
   await t.serve(probe, { note: unused, work: ({ key }) => t.ledger.enter(key) })
-  const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
+  const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: LIMIT_MS }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'no', stage: 'outbox' })
   expect(t.ledger.total).toBe(0)
 })
@@ -26,13 +29,13 @@ claim('what nobody knows is unknown, stored or not', async (t) => {
   for (const isStored of [true, false]) {
     const wire = t.wire()
     wire.faults.plans.publish = () => ({ outcome: 'unknown', isStored })
-    const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
+    const error = await errorOf(t.client({ wire }).service(probe).work({ key: 'a' }, { timeoutMs: LIMIT_MS }))
     expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown', stage: 'outbox' })
   }
 })
 
 claim('what waits in the queue at its deadline is unknown, and its stage is queued', async (t) => {
-  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: 800 }))
+  const error = await errorOf(t.client().service(probe).work({ key: 'a' }, { timeoutMs: LIMIT_MS }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown', stage: 'queued' })
 })
 
@@ -116,7 +119,9 @@ claim('every error names method, queue, call, attempts and how long it took', as
   expect(error.elapsedMs).toBeGreaterThanOrEqual(0)
   for (const part of ['[HANDLER_FAILED]', 'probe.work', queue, call.id, 'attempts 3', 'executed: yes'])
     expect(error.message).toContain(part)
-  const timeout = await errorOf(t.client().service(probe, { group: 'nobody' }).work({ key: 'b' }, { timeoutMs: 800 }))
+  const timeout = await errorOf(
+    t.client().service(probe, { group: 'nobody' }).work({ key: 'b' }, { timeoutMs: LIMIT_MS }),
+  )
   for (const part of ['[TIMEOUT]', 'probe.work', 'group nobody', timeout.callId])
     expect(timeout.message).toContain(part)
 })
@@ -124,7 +129,7 @@ claim('every error names method, queue, call, attempts and how long it took', as
 claim('a send that was not confirmed in time is unknown, and may run all the same', async (t) => {
   const wire = t.wire()
   wire.faults.plans.publish = () => ({ outcome: 'stored', after: new Promise(() => {}) })
-  const error = await errorOf(t.client({ wire }).service(probe).note.send({ key: 'a' }, { timeoutMs: 800 }))
+  const error = await errorOf(t.client({ wire }).service(probe).note.send({ key: 'a' }, { timeoutMs: LIMIT_MS }))
   expect(error).toMatchObject({ code: 'TIMEOUT', executed: 'unknown', stage: 'outbox' })
   const adapter = await t.adapter()
   await adapter.declare(queueRef())

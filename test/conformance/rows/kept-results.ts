@@ -135,7 +135,7 @@ claim('what was never kept, or no longer is, is NOT_KEPT', async (t) => {
   await plain
   for (const id of [plain.id, 'order-7'])
     expect(await errorOf(charge.attach(id))).toMatchObject({ code: 'NOT_KEPT', executed: 'unknown', callId: id })
-  const short = charge.start({ key: 'b' }, { keepMs: 300, timeoutMs: 1_000 })
+  const short = charge.start({ key: 'b' }, { keepMs: 300, timeoutMs: 5_000 })
   await short
   await eventually(async () => (await charge.attach(short.id).outcome()).status === 'error')
   expect(await errorOf(charge.attach(short.id))).toMatchObject({ code: 'NOT_KEPT' })

@@ -57,6 +57,9 @@ claim('a reader that leaves while it waits for an item is let go at once', async
   await eventually(() => seen.ended === 1, { what: 'the handler has ended' })
 })
 
+/** A busy machine may take so long to begin a stream; what these cases are about comes later. */
+const START_MS = 1_500
+
 claim('a reader that leaves long after the deadline of the start ends the handler too', async (t) => {
   let isOver = false
   await t.serve(ticking, {
@@ -70,8 +73,8 @@ claim('a reader that leaves long after the deadline of the start ends the handle
     },
   })
   const startedAt = performance.now()
-  for await (const n of t.client().service(ticking).tick(1, { timeoutMs: 500 }))
-    if (n > 2 && performance.now() - startedAt > 1_000) break
+  for await (const n of t.client().service(ticking).tick(1, { timeoutMs: START_MS }))
+    if (n > 2 && performance.now() - startedAt > START_MS + 500) break
   await eventually(() => isOver, { what: 'the handler has ended' })
 })
 
@@ -87,8 +90,8 @@ claim('a slow reader whose timeoutMs is short is not taken for gone', async (t) 
     },
   })
   const read: number[] = []
-  for await (const n of t.client().service(ticking).tick(1, { timeoutMs: 400 })) {
-    if (n === 0) await sleep(1_500)
+  for await (const n of t.client().service(ticking).tick(1, { timeoutMs: START_MS })) {
+    if (n === 0) await sleep(START_MS + 1_000)
     read.push(n)
   }
   expect(read).toEqual(Array.from({ length: items }, (_, n) => n))
@@ -111,12 +114,12 @@ claim('its run is lost after something was read, and the deadline of its start i
     },
     { wire },
   )
-  const call = t.client().service(ticking).tick(1, { timeoutMs: 1_000 })
+  const call = t.client().service(ticking).tick(1, { timeoutMs: START_MS })
   const startedAt = performance.now()
   let isCut = false
   const reading = (async () => {
     for await (const _ of call) {
-      if (isCut || performance.now() - startedAt < 1_200) continue
+      if (isCut || performance.now() - startedAt < START_MS + 200) continue
       isCut = true
       wire.faults.redeliver(call.id)
     }
@@ -201,8 +204,9 @@ claim('a method that yields has no send, map or start; a plain call of it is ref
     },
   })
   const mistaken = t.client().service(plain)
-  expect(await errorOf(mistaken.tick(1))).toMatchObject({ code: 'UNKNOWN_METHOD', executed: 'no' })
-  expect(await errorOf(allOf(mistaken.twice(1)))).toMatchObject({ code: 'UNKNOWN_METHOD', executed: 'no' })
+  const executed = t.capabilities.provesFirstDelivery ? 'no' : 'unknown'
+  expect(await errorOf(mistaken.tick(1))).toMatchObject({ code: 'UNKNOWN_METHOD', executed })
+  expect(await errorOf(allOf(mistaken.twice(1)))).toMatchObject({ code: 'UNKNOWN_METHOD', executed })
   expect(seen.begun).toBe(0)
 })
 
@@ -239,7 +243,7 @@ claim('nobody reads it and its worker is lost: it ends after a silence, and noth
   const { seen, tick } = tickOnce()
   await t.serve(ticking, { twice, tick }, { wire })
   const client = t.client()
-  const call = client.service(ticking).tick(1, { timeoutMs: 600 })
+  const call = client.service(ticking).tick(1, { timeoutMs: START_MS })
   await eventually(() => wire.faults.events.of('reply', call.id).some(({ detail }) => detail === 'chunk'), {
     what: 'a chunk',
   })

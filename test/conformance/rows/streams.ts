@@ -145,7 +145,9 @@ claim('an aborted signal and cancel() end the reader with CANCELLED', async (t) 
 })
 
 claim('nobody serves it: TIMEOUT at the deadline; once it has begun, a silence of that length', async (t) => {
-  const stub = t.client().service(counting)
+  const client = t.client()
+  await client.ready()
+  const stub = client.service(counting)
   expect(await errorOf(readAll(stub.count({ to: 1 }, { timeoutMs: 300 })))).toMatchObject({ code: 'TIMEOUT' })
   await t.serve(counting, {
     note: unused,
@@ -209,8 +211,8 @@ claim(
     })
     const stub = t.client().service(counting)
     expect(await readAll(stub.count({ to: 1 }, { headers: { 'x-whole': 'yes' } }))).toEqual(numbers(4))
-    const error = await errorOf(readAll(stub.count({ to: 1 }, { timeoutMs: 400 })))
-    expect(error.message).toContain('said nothing for 400 ms')
+    const error = await errorOf(readAll(stub.count({ to: 1 }, { timeoutMs: 1_500 })))
+    expect(error.message).toContain('said nothing for 1500 ms')
   },
 )
 
@@ -323,7 +325,7 @@ claim('a stream under way when its worker drains ends there; the reader is told'
       throw new Error('told to end')
     },
   })
-  const reader = t.client().service(counting).count({ to: 1 }, { timeoutMs: 1_000 })[Symbol.asyncIterator]()
+  const reader = t.client().service(counting).count({ to: 1 }, { timeoutMs: 1_500 })[Symbol.asyncIterator]()
   await reader.next()
   await worker.close({ graceMs: 100 })
   expect(await errorOf(reader.next())).toMatchObject({ executed: 'unknown' })
@@ -370,7 +372,7 @@ claim('a stream that nobody reads rejects nothing and is given up', async (t) =>
       }
     },
   })
-  const call = t.client().service(counting).count({ to: 1 }, { timeoutMs: 400 })
+  const call = t.client().service(counting).count({ to: 1 }, { timeoutMs: 1_500 })
   await eventually(() => worker.counters.streamsAbandoned === 1, { what: 'it is given up' })
   const error = await errorOf(readAll(call))
   expect(error).toMatchObject({ code: 'TIMEOUT', stage: 'running' }) // nobody cancelled it
