@@ -11,6 +11,11 @@ export interface Capabilities {
   readonly provesFirstDelivery: boolean
   /** `reply` can tell that the caller's inbox is gone. */
   readonly knowsGone: boolean
+  /**
+   * A queue lies in parts, and each part has one consumer: order is kept within a key only, and what lies before a busy consumer goes to
+   * a free one not at once, but when the parts are shared anew.
+   */
+  readonly isPartitioned: boolean
   /** For how long a second publish of an id is recognised and not stored again; 0: never. */
   readonly dedupeMs: number
   /** The longest time for which a mailbox is kept; 0: it has none. */

@@ -54,6 +54,7 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
       removesQueued: true,
       provesFirstDelivery: true,
       knowsGone: true,
+      isPartitioned: false,
       dedupeMs: DEDUPE_MS,
       maxKeepMs: 31_536_000_000,
       ackTimeoutMs: undefined,

@@ -57,6 +57,7 @@ export function createMemoryAdapter({ name, clock }: MemoryAdapterOptions): Brok
       removesQueued: true,
       provesFirstDelivery: true,
       knowsGone: true,
+      isPartitioned: false,
       dedupeMs: DEDUPE_MS,
       maxKeepMs: MAX_KEEP_MS,
       ackTimeoutMs: undefined,

@@ -70,6 +70,7 @@ export function createRedisAdapter(options: ResolvedRedisOptions): BrokerAdapter
         removesQueued: true,
         provesFirstDelivery: true,
         knowsGone: true,
+        isPartitioned: false,
         dedupeMs: DEDUPE_MS,
         maxKeepMs: MAX_KEEP_MS,
         ackTimeoutMs: undefined,

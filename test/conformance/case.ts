@@ -17,6 +17,8 @@ export interface ConformanceCase {
 export interface CaseOptions {
   /** Capabilities that must not be false or 0. */
   readonly needs?: 'removesQueued' | 'provesFirstDelivery' | 'knowsGone' | 'dedupeMs' | 'maxKeepMs' | undefined
+  /** Capabilities that must not be true. */
+  readonly unless?: 'isPartitioned' | undefined
   readonly isAlone?: boolean | undefined
 }
 
@@ -41,14 +43,16 @@ export function invariant(name: Invariant, run: ConformanceCase['run']): Conform
 function caseOf(
   row: ConformanceCase['row'],
   title: string,
-  { run, needs, isAlone = false }: CaseOptions & Pick<ConformanceCase, 'run'>,
+  { run, needs, unless, isAlone = false }: CaseOptions & Pick<ConformanceCase, 'run'>,
 ): ConformanceCase {
   return {
     row,
     title,
     run,
     isAlone,
-    skipOn: (capabilities) =>
-      needs === undefined || capabilities[needs] ? undefined : `capability ${needs} is ${String(capabilities[needs])}`,
+    skipOn(capabilities) {
+      if (needs !== undefined && !capabilities[needs]) return `capability ${needs} is ${String(capabilities[needs])}`
+      return unless !== undefined && capabilities[unless] ? `capability ${unless} is true` : undefined
+    },
   }
 }

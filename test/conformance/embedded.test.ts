@@ -23,6 +23,7 @@ describeConformance({
     removesQueued: true,
     provesFirstDelivery: true,
     knowsGone: true,
+    isPartitioned: false,
     dedupeMs: 600_000,
     maxKeepMs: 31_536_000_000,
     ackTimeoutMs: undefined,

@@ -12,6 +12,7 @@ describeConformance({
     removesQueued: true,
     provesFirstDelivery: true,
     knowsGone: true,
+    isPartitioned: false,
     dedupeMs: 600_000,
     maxKeepMs: 2_147_483_647,
     ackTimeoutMs: undefined,

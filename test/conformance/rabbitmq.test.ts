@@ -18,6 +18,7 @@ else
       removesQueued: false,
       provesFirstDelivery: true,
       knowsGone: true,
+      isPartitioned: false,
       dedupeMs: 0,
       maxKeepMs: 4_294_907_295,
       ackTimeoutMs: 1_800_000,

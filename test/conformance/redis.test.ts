@@ -17,6 +17,7 @@ else
       removesQueued: true,
       provesFirstDelivery: true,
       knowsGone: true,
+      isPartitioned: false,
       dedupeMs: 60_000,
       maxKeepMs: 31_536_000_000,
       ackTimeoutMs: undefined,

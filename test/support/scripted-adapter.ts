@@ -35,6 +35,7 @@ export function createScripted(changes: Partial<BrokerAdapter> = {}): Scripted {
       removesQueued: false,
       provesFirstDelivery: true,
       knowsGone: true,
+      isPartitioned: false,
       dedupeMs: 0,
       maxKeepMs: 0,
       ackTimeoutMs: undefined,

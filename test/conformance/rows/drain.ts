@@ -28,14 +28,17 @@ claim('a worker that closes answers what runs, and others get what it had not be
     { concurrency: 2, prefetch: 10 },
   )
   const stub = t.client().service(probe)
-  const answers = ['a', 'b', 'c', 'd'].map((key) => stub.work({ key }))
+  const answers = new Map(['a', 'b', 'c', 'd'].map((key) => [key, stub.work({ key })]))
   await eventually(() => t.ledger.total === 2 && closing.health().queues[0]?.held === 2)
   const closed = closing.close()
   expect(closing.health().state).toBe('draining')
   await t.serve(probe, { note: unused, work: ({ key }) => `other ${key}` })
-  expect(await Promise.all(answers.slice(2))).toEqual(['other c', 'other d'])
+  const running = t.ledger.keys
+  const others = [...answers.keys()].filter((key) => !running.includes(key))
+  const answersOf = (keys: readonly string[]) => Promise.all(keys.map(async (key) => answers.get(key)))
+  expect(await answersOf(others)).toEqual(others.map((key) => `other ${key}`))
   go.open()
-  expect(await Promise.all(answers.slice(0, 2))).toEqual(['closing a', 'closing b'])
+  expect(await answersOf(running)).toEqual(running.map((key) => `closing ${key}`))
   await closed
   expect(closing.health().state).toBe('closed')
   await isEmpty(await t.adapter(), queueRef())

@@ -5,7 +5,7 @@ import { createGate, eventually } from '../../support/eventually.ts'
 import { claimsOf } from '../case.ts'
 import { queueRef } from '../case-context.ts'
 import { errorOf, probe, unused, type Job } from '../probe.ts'
-import { isEmpty } from '../seam/collect-deliveries.ts'
+import { expectIds, isEmpty } from '../seam/collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('priority')
 export const priority = cases
@@ -39,7 +39,8 @@ claim('high runs before normal, calls and sends, each in its own order', async (
   await t.serve(urgent, { work, note, plain: note }, { concurrency: 1, prefetch: 1 })
   await Promise.all(calls)
   await isEmpty(await t.adapter(), queue)
-  expect(ran).toEqual(['high 1', 'high 2', 'normal 1', 'normal 2', 'normal 3', 'normal 4', 'normal 5'])
+  expectIds(t.capabilities, ran.slice(0, 2), ['high 1', 'high 2'])
+  expectIds(t.capabilities, ran.slice(2), ['normal 1', 'normal 2', 'normal 3', 'normal 4', 'normal 5'])
 })
 
 claim(
@@ -65,7 +66,12 @@ claim(
     await stub.note.send({ key: 'high' }, { priority: 'high' })
     go.open()
     await isEmpty(await t.adapter(), queue)
-    expect(ran).toEqual(['first', 'high', 'high', 'second', 'third'])
+    const normal = ran.filter((key) => key !== 'high')
+    expectIds(t.capabilities, normal, ['first', 'second', 'third'])
+    expect(ran.filter((key) => key === 'high')).toHaveLength(2)
+    expect(ran.indexOf('high')).toBe(1)
+    // Tried again it is a new message, which is to come in before the next one goes.
+    if (!t.capabilities.isPartitioned) expect(ran.lastIndexOf('high')).toBe(2)
   },
 )
 

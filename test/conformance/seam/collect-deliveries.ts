@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { expect } from 'vitest'
 import type {
   BrokerAdapter,
+  Capabilities,
   Delivery,
   PublishOutcome,
   QueueStats,
@@ -66,6 +67,16 @@ export async function publishAll(
   const bad = outcomes.find(({ status }) => status !== 'stored')
   if (bad !== undefined) throw new Error(`not stored: ${bad.status} ${bad.reason ?? ''}`)
   return outcomes
+}
+
+/** In the order in which they were published, where a queue is one and not parts. */
+export function expectIds(
+  { isPartitioned }: Capabilities,
+  came: readonly string[],
+  published: readonly string[],
+): void {
+  if (isPartitioned) expect(came.toSorted()).toEqual(published.toSorted())
+  else expect(came).toEqual(published)
 }
 
 export const idsOf = (messages: readonly Message[]): string[] => messages.map(({ id }) => id)

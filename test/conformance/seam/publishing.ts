@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import { claimsOf } from '../case.ts'
 import { queueRef, requestOf } from '../case-context.ts'
 import { eventually } from '../../support/eventually.ts'
-import { collectDeliveries, idsOf, isEmpty, publishAll } from './collect-deliveries.ts'
+import { collectDeliveries, expectIds, idsOf, isEmpty, publishAll } from './collect-deliveries.ts'
 
 const { cases, claim } = claimsOf('seam publishing')
 export const publishing = cases
@@ -36,7 +36,8 @@ claim('an empty body, and bytes that are a view into a larger buffer, arrive as 
   const view = new Uint8Array(EVERY_BYTE.buffer, 10, 5)
   await publishAll(adapter, queue, [requestOf({ body: new Uint8Array(0) }), requestOf({ body: view })])
   const got = await (await collectDeliveries(adapter, queue)).came(2)
-  expect(got.map(({ message }) => [...message.body])).toEqual([[], [10, 11, 12, 13, 14]])
+  const bodies = got.map(({ message }) => [...message.body])
+  expect(bodies.toSorted((one, other) => one.length - other.length)).toEqual([[], [10, 11, 12, 13, 14]])
 })
 
 claim('headers may hold any text: unicode, nothing, line breaks, eight kilobytes', async (t) => {
@@ -72,7 +73,7 @@ claim('what is too large for the broker is tooLarge, proved not stored, and the 
   expect(outcomes.map(({ status }) => status)).toEqual(['stored', 'tooLarge', 'stored'])
   const got = await collectDeliveries(adapter, queue)
   await got.came(2)
-  expect(got.ids).toEqual(idsOf(small))
+  expectIds(t.capabilities, got.ids, idsOf(small))
 })
 
 claim('there is one outcome per message, in order; no message, no outcome', async (t) => {
@@ -82,7 +83,7 @@ claim('there is one outcome per message, in order; no message, no outcome', asyn
   expect(await adapter.publish(queue, [])).toEqual([])
   const got = await collectDeliveries(adapter, queue, { prefetch: 1000 })
   await got.came(300)
-  expect(got.ids).toEqual(idsOf(messages))
+  expectIds(t.capabilities, got.ids, idsOf(messages))
 })
 
 claim('a queue that nobody declared is unroutable, and stores nothing', async (t) => {
@@ -167,7 +168,7 @@ claim('what is stored outlives the connection that stored it', async (t) => {
   await first.stop()
   const got = await collectDeliveries(await t.adapter(), queue)
   await got.came(2)
-  expect(got.ids).toEqual(idsOf(messages))
+  expectIds(t.capabilities, got.ids, idsOf(messages))
 })
 
 claim('other namespaces do not see it', async (t) => {
