@@ -47,9 +47,11 @@ function readUrl(url: string, source = ''): Target {
     case 'redis':
     case 'rediss':
       return readRedis([url])
+    case 'kafka':
+      return readKafka([url])
     default:
       throw new ConfigError(
-        `${source}no broker has a URL like ${quoteUrl(url)}: known are file:<directory>, amqp://<host>, redis://<host> and memory:<name>`,
+        `${source}no broker has a URL like ${quoteUrl(url)}: known are file:<directory>, amqp://<host>, redis://<host>, kafka://<host> and memory:<name>`,
       )
   }
 }
@@ -58,13 +60,15 @@ function readUrl(url: string, source = ''): Target {
 function readNodes(urls: readonly unknown[]): Target {
   if (urls.every((url): url is string => typeof url === 'string' && AMQP.test(url))) return readAmqp(urls)
   if (urls.every((url): url is string => typeof url === 'string' && REDIS.test(url))) return readRedis(urls)
+  if (urls.every((url): url is string => typeof url === 'string' && KAFKA.test(url))) return readKafka(urls)
   throw new ConfigError(
-    'several nodes are given, but only those of one RabbitMQ (amqp://, amqps://) or one Redis (redis://, rediss://) are taken: give one URL',
+    'several nodes are given, but only those of one RabbitMQ (amqp://, amqps://), one Redis (redis://, rediss://) or one Kafka (kafka://) are taken: give one URL',
   )
 }
 
 const AMQP = /^amqps?:/i
 const REDIS = /^rediss?:/i
+const KAFKA = /^kafka:/i
 
 /** What is wrong with the URL is told when the adapter is loaded, as its options are checked there. */
 function readAmqp(url: readonly string[]): Target {
@@ -82,6 +86,17 @@ function readRedis(url: readonly string[]): Target {
   return {
     url: url.map(redactUrl).join(','),
     load: async () => (await import('./redis/index.ts')).redis({ url }).create(),
+  }
+}
+
+/** `kafka://a:9092,b:9092` names several nodes of one cluster; each must be one. */
+function readKafka(url: readonly string[]): Target {
+  const nodes = url.flatMap((one) => one.split(',').map((node) => (KAFKA.test(node) ? node : `kafka://${node}`)))
+  const bad = nodes.find((one) => !URL.canParse(one))
+  if (bad !== undefined) throw new ConfigError(`${quoteUrl(bad)} is no URL like kafka://user:password@host:9092`)
+  return {
+    url: nodes.map(redactUrl).join(','),
+    load: async () => (await import('./kafka/index.ts')).kafka({ url }).create(),
   }
 }
 

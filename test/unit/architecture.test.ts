@@ -72,6 +72,16 @@ const RULES: readonly ImportRule[] = [
     mayImport: [/^broker-adapters\/memory\//, ...ADAPTER_PARTS, PROTOCOL, NODE],
   },
   {
+    files: /^broker-adapters\/kafka\/library\.ts$/,
+    reason: 'all that leans on kafkajs, which is an optional peer, stands in one file, and is required on first use',
+    mayImport: [/^broker-adapters\/kafka\//, PROTOCOL, NODE, /^kafkajs(?:\/|$)/],
+  },
+  {
+    files: /^broker-adapters\/kafka\//,
+    reason: 'an adapter knows the seam, the wire and nothing of another adapter',
+    mayImport: [/^broker-adapters\/kafka\//, ...ADAPTER_PARTS, PROTOCOL, NODE],
+  },
+  {
     files: /^broker-adapters\/redis\//,
     reason: 'an adapter knows the seam, the wire and its own libraries, which are optional peers: loaded on first use',
     mayImport: [
