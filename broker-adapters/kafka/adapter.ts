@@ -4,6 +4,7 @@ import type { AdapterContext, BrokerAdapter, Capabilities } from '../adapter.ts'
 import { createLink, type Link } from '../link.ts'
 import { createStandingSet, type StandingSet } from '../standing.ts'
 import { within } from '../within.ts'
+import { assertReadable, assertWritable } from './access.ts'
 import { createBroadcasts, type Broadcasts } from './broadcasts.ts'
 import { createConsumer, type OwnSubscription } from './consumer.ts'
 import { dial, type Session } from './dial.ts'
@@ -148,6 +149,7 @@ export function createKafkaAdapter(options: ResolvedKafkaOptions): BrokerAdapter
         session: () => open().session,
         settling,
         isPausedForAll: () => isPausedForAll(open().session, queue),
+        makeTopics: async () => void (await ensureTopics(open().session.main, topics.work(queue))),
         onChange: () => signals.tell('members', queue),
         onStopped: () => standings.remove(standing),
         onDone() {
@@ -158,7 +160,10 @@ export function createKafkaAdapter(options: ResolvedKafkaOptions): BrokerAdapter
       const standing = {
         establish: () =>
           throughSeam(url, async () => {
-            await ensureTopics(open().session.main, topics.work(queue))
+            const { main, producer } = open().session
+            await ensureTopics(main, topics.work(queue))
+            await assertReadable(main, { topic: queue.name, partition: 0 })
+            await assertWritable(producer, { topic: topics.control.topic, partition: 0 })
             await consumer.establish()
           }),
       }
@@ -238,7 +243,7 @@ export function createKafkaAdapter(options: ResolvedKafkaOptions): BrokerAdapter
 }
 
 function assemble(options: ResolvedKafkaOptions, context: AdapterContext): Running {
-  const { url, maxMessageBytes, maxKeepMs, sessionMs } = options
+  const { url, maxMessageBytes, maxKeepMs, sessionMs, retentionMs } = options
   const topics = createTopics(context.namespace, options)
   const consumers = new Set<OwnSubscription>()
   let open: Open | undefined
@@ -262,7 +267,7 @@ function assemble(options: ResolvedKafkaOptions, context: AdapterContext): Runni
         forward()
         broadcasts.send(DELAYED, NOTHING)
       }
-      const storing = createStoring({ session, topics, maxMessageBytes, now: context.now, onDelayed })
+      const storing = createStoring({ session, topics, maxMessageBytes, retentionMs, context, onDelayed })
       const replying = createReplying({ session, topics, context, maxMessageBytes, maxKeepMs })
       open = { session, storing, replying }
       await standings.establishAll()

@@ -34,6 +34,7 @@ export function createBroadcasts({ context, topics, session, standings, guard, u
   const tail = createTail({
     ...place,
     use: 'broadcasts',
+    make: ({ main }) => ensureTopics(main, [topics.control]),
     log: context.log,
     onRecord({ headers, value }) {
       for (const listener of listeners.get(headers[TOPIC] ?? '') ?? [])

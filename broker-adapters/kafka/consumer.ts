@@ -42,6 +42,8 @@ export interface ConsumerOptions {
   readonly session: () => Session
   readonly settling: Settling
   readonly isPausedForAll: () => Promise<boolean>
+  /** Those of the queue are gone. */
+  readonly makeTopics: () => Promise<void>
   /** It joins or leaves: the others are told to share at once. */
   readonly onChange: () => void
   readonly onStopped: () => void
@@ -62,7 +64,8 @@ interface Membered {
 const WAIT_MS = 500
 /** While a partition is left out that may soon be wanted again. */
 const SHORT_WAIT_MS = 20
-const PAUSE_LOOK_MS = 5_000
+const LOOK_MS = 5_000
+const COUNT_MS = 60_000
 /** A stopped consumer gives up what it has emptied so often at most. */
 const SHARE_MS = 500
 const LAST_WORD_MS = 3_000
@@ -91,6 +94,8 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   /** As it was last said. */
   let saidMode: MemberMode = 'active'
   let saidIdle = 0
+  let saidCounts = ''
+  let countedAt = -Infinity
   let modeTimer: NodeJS.Timeout | undefined
   let dueTimer: NodeJS.Timeout | undefined
   let looking: NodeJS.Timeout | undefined
@@ -182,6 +187,28 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     endIfDone()
   }
 
+  /** What nobody may have told of. */
+  function lookAround(): void {
+    void lookForPause()
+    if (performance.now() - countedAt < COUNT_MS) return
+    countedAt = performance.now()
+    void lookForPartitions()
+  }
+
+  /** A topic may have got more, which are nobody's until the group shares anew. */
+  async function lookForPartitions(): Promise<void> {
+    const wire = now?.wire
+    if (wire === undefined) return
+    try {
+      const found = await Promise.all(lanesOf(queue).map((topic) => countOf(wire, topic)))
+      const counts = found.join()
+      if (saidCounts !== '' && counts !== saidCounts) shareSoon(0)
+      saidCounts = counts
+    } catch {
+      // Away: looked for again in a while.
+    }
+  }
+
   async function lookForPause(): Promise<void> {
     try {
       const found = await isPausedForAll()
@@ -197,7 +224,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     const wire = session.open('consumer')
     const topics = lanesOf(queue)
     const group = wire.group(queue.name)
-    const parts = createParts({ wire, session, queue, onLost: losePartition, log })
+    const parts = createParts({ wire, session, queue, makeTopics: options.makeTopics, onLost: losePartition, log })
     const commits = createCommits({
       group,
       partitions: parts.all,
@@ -213,7 +240,8 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
         if (fetched.records.length > 0) pump()
       },
       onOutOfRange: (place) => void parts.find(place, pump),
-      onTrouble: (reason) => log('debug', 'KAFKA_READING', `${queue.name}: ${reason}`),
+      onGone: (place) => void parts.renew(place, pump),
+      onTrouble: (level, reason) => log(level, 'KAFKA_READING', `${queue.name}: ${reason}`),
     })
     const membership = createMembership({
       group,
@@ -308,7 +336,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
       const opened = open(session)
       if (now !== undefined) drop(now)
       now = opened
-      looking ??= setInterval(() => void lookForPause(), PAUSE_LOOK_MS).unref()
+      looking ??= setInterval(lookAround, LOOK_MS).unref()
       await lookForPause()
       options.onChange()
       await throughSeam(url, () => opened.membership.joined)
@@ -364,6 +392,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   }
 
   async function countOf(wire: Wire, topic: string): Promise<readonly [string, number]> {
+    wire.forget(topic) // it may have got more
     return [topic, (await wire.topic(topic))?.partitions ?? 0]
   }
 }

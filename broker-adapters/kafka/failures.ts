@@ -12,7 +12,7 @@ export function nameOfError(error: unknown): string {
 
 /** On one line, without the library's name of the error. */
 export function shortOf(error: unknown): string {
-  return messageOf(error).replace(/^(?:Connection error: |KafkaJS\w*: |Error: )+/, '')
+  return messageOf(error).replace(/^(?:Connection error: |Failed to connect: |KafkaJS\w*: |Error: )+/, '')
 }
 
 /** It was given up, or the connection went: what was asked for may have been done. */
@@ -57,18 +57,21 @@ export function isDenied(name: string): boolean {
   return name.endsWith('_AUTHORIZATION_FAILED')
 }
 
+export const GRANT = 'grant it with kafka-acls, docs/kafka.md lists what is needed'
+
 /** An error that may cross the seam: refused where nothing but an operator can mend it, else unavailable. */
 export function toBrokerError(error: unknown, url: string): BrokerError {
   if (error instanceof BrokerError) return error
   const name = nameOfError(error)
-  if (isDenied(name))
-    return new BrokerError(
-      'BROKER_REFUSED',
-      `${url}: ${shortOf(error)} (${name}); grant it with kafka-acls, docs/kafka.md lists what is needed`,
-    )
+  if (isDenied(name)) return new BrokerError('BROKER_REFUSED', `${url}: ${textOf(error, name)}; ${GRANT}`)
   if (name === 'POLICY_VIOLATION' || name === 'INVALID_REPLICATION_FACTOR' || name === 'INVALID_CONFIG')
-    return new BrokerError('BROKER_REFUSED', `${url}: ${shortOf(error)} (${name})`)
+    return new BrokerError('BROKER_REFUSED', `${url}: ${textOf(error, name)}`)
   return new BrokerError('BROKER_UNAVAILABLE', `${url}: ${shortOf(error)}`)
+}
+
+function textOf(error: unknown, name: string): string {
+  const text = shortOf(error)
+  return text.includes(name) ? text : `${text} (${name})`
 }
 
 const OTHER_MECHANISM = 'name one that the server has in kafka({ sasl: { mechanism } })'
@@ -87,7 +90,9 @@ export function refusalText(error: unknown, user: string | undefined): string | 
   // The name of a host may have any of these words.
   if (
     !/^(?:connect|getaddrinfo) /.test(text) &&
-    /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|ERR_TLS|wrong version number|certificate|EPROTO/i.test(text)
+    /CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|ERR_TLS|wrong version number|EPROTO|PEM routines|asn1|bad decrypt/i.test(
+      text,
+    )
   )
     return `TLS failed: ${text}; check kafka({ ssl: { ca, cert, key, servername } }) and whether the port speaks TLS`
   if (error instanceof Error && error.name === 'KafkaJSServerDoesNotSupportApiKey')

@@ -57,7 +57,9 @@ export function startForwarder({ session, topics, sessionMs, context }: Forwarde
     },
     onFetched: take,
     onOutOfRange: ({ partition }) => void findStart(partition),
-    onTrouble: (reason) => context.log('debug', 'KAFKA_DELAYS', `${topic}: ${reason}`),
+    // Whoever delays something makes it again.
+    onGone: ({ partition }) => void findStart(partition),
+    onTrouble: (level, reason) => context.log(level, 'KAFKA_DELAYS', `${topic}: ${reason}`),
   })
   const membership: Membership = createMembership({
     group,

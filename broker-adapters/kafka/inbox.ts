@@ -61,6 +61,7 @@ export async function openInbox(parts: InboxParts, { id, onRecreated, onReply }:
           topic,
           partition: place.partition,
           use: 'inbox',
+          make: ({ main }) => ensureTopics(main, [topics.reply]),
           log,
           onRecord(record) {
             if (record.key?.toString() !== id || isClosed) return

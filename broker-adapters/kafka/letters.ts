@@ -88,9 +88,11 @@ export function lettersOf({ queue, topics, ask, now }: LettersOptions): ReturnTy
 
   /** Where nothing is left the server may forget it all. */
   async function tidyUp(open: Open): Promise<void> {
+    if ((await open.session.main.topic(queue.dead)) === undefined) return
+    // Asked first: a letter that comes while the others are read stays.
+    const [end = 0] = await open.session.main.offsets([place], 'latest')
     const ledger = await readLedger(open)
     if (ledger === undefined || ledger.live.size > 0 || ledger.gone.size === 0) return
-    const [end = 0] = await open.session.main.offsets([place], 'latest')
     await open.session.main.deleteRecords([{ ...place, offset: end }])
   }
 

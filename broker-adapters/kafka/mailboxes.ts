@@ -50,7 +50,8 @@ export function createMailboxes({ context, topics, session, standings, url, guar
       const reply = mine === undefined ? undefined : readReply(record)
       if (reply !== undefined) for (const reader of mine ?? []) reader.hear(reply)
     }
-    const tail = createTail({ topic, partition, use: 'mailboxes', log: context.log, onRecord })
+    const make = ({ main }: Session): Promise<unknown> => ensureTopics(main, [topics.kept])
+    const tail = createTail({ topic, partition, use: 'mailboxes', log: context.log, make, onRecord })
     const shelf = { readers, tail }
     shelves.set(partition, shelf)
     return shelf

@@ -1,4 +1,4 @@
-import { nameOfError } from './failures.ts'
+import { isDenied, nameOfError } from './failures.ts'
 import type { Node } from './library.ts'
 import type { Nodes } from './nodes.ts'
 import { groupByTopic, protocolError } from './places.ts'
@@ -31,6 +31,8 @@ export function openGroup(nodes: Nodes, groupId: string): Group {
     } catch (error) {
       if (!/^(?:REBALANCE_IN_PROGRESS|ILLEGAL_GENERATION|UNKNOWN_MEMBER_ID)$/.test(nameOfError(error)))
         coordinator = undefined
+      // The library does not say which one.
+      if (isDenied(nameOfError(error))) throw protocolError(nameOfError(error), `group ${groupId}`)
       throw error
     }
   }

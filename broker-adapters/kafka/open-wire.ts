@@ -25,15 +25,20 @@ interface WireOptions {
 export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wire {
   const library = openLibrary(options, { use, onClosed })
   const nodes = createNodes(library, options.nodes.length)
-  const topics = new Map<string, Promise<TopicFacts | undefined>>()
+  const topics = new Map<string, { readonly facts: Promise<TopicFacts | undefined>; readonly at: number }>()
 
-  /** Also tells which nodes there are. */
-  async function askForTopic(name: string): Promise<TopicFacts | undefined> {
+  /** Also tells which nodes there are, whoever asks. */
+  async function askFor(name: string): Promise<MetadataAnswer> {
     const answer = (await library.ask(await nodes.any(), 'Metadata', {
       topics: [name],
       allowAutoTopicCreation: false,
     })) as MetadataAnswer // so the protocol says
     for (const broker of answer.brokers) nodes.learn(broker)
+    return answer
+  }
+
+  async function askForTopic(name: string): Promise<TopicFacts | undefined> {
+    const answer = await askFor(name)
     const found = answer.topicMetadata.find(({ topic }) => topic === name)
     const error = library.errorName(found?.topicErrorCode ?? 0)
     if (found === undefined || error === 'UNKNOWN_TOPIC_OR_PARTITION' || error === 'INVALID_TOPIC_EXCEPTION')
@@ -46,11 +51,11 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
 
   async function topic(name: string): Promise<TopicFacts | undefined> {
     const known = topics.get(name)
-    if (known !== undefined) return known
+    if (known !== undefined && performance.now() - known.at < MAX_AGE_MS) return known.facts
     const asked = askForTopic(name)
-    topics.set(name, asked)
+    topics.set(name, { facts: asked, at: performance.now() })
     const forget = (): void => {
-      if (topics.get(name) === asked) topics.delete(name)
+      if (topics.get(name)?.facts === asked) topics.delete(name)
     }
     // What is missing, or has no leader yet, is asked for again next time.
     asked.then((facts) => (facts === undefined || facts.leaders.some((leader) => leader < 0)) && forget(), forget)
@@ -112,7 +117,8 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
       await nodes.any()
     },
     close: () => library.destroy(),
-    ping: async () => void (await askForTopic('__consumer_offsets')),
+    // It need not be allowed to know of it: any answer will do.
+    ping: async () => void (await askFor('__consumer_offsets')),
     topic,
     forget: (name) => void topics.delete(name),
     async produce(batches, timeoutMs) {
@@ -205,6 +211,8 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
 
 const BYTES_OF_PARTITION = 1024 * 1024
 const TOPIC_RESOURCE = 2
+/** A topic may get more partitions. As Kafka's own clients have it (`metadata.max.age.ms`). */
+const MAX_AGE_MS = 300_000
 const NO_OUTCOME: Appended = { status: 'unknown', error: 'NO_ANSWER', reason: 'the server did not answer' }
 
 function topicRequest({ topic, partitions, replicas, configs }: NewTopic): object {

@@ -21,6 +21,8 @@ export interface Parts {
   take(fetched: Fetched): void
   /** What was to be read is not there any more: where reading goes on is asked for. */
   find(place: Place, then: () => void): Promise<void>
+  /** Its topic was deleted: it is made again, and everything in it is new. */
+  renew(place: Place, then: () => void): Promise<void>
   forgetPurged(): Promise<void>
   isDirty(): boolean
   /** Reads what is urgent as far as it goes now; never rejects. */
@@ -36,6 +38,7 @@ interface PartsOptions {
   readonly wire: Wire
   readonly session: Session
   readonly queue: WorkQueue
+  readonly makeTopics: () => Promise<void>
   readonly onLost: (partition: Partition) => void
   readonly log: AdapterContext['log']
 }
@@ -45,7 +48,7 @@ const LOOK_BYTES = 1024 * 1024
 /** What is at work for longer keeps its partition where it is, until it is shared anew. */
 const DRYING_MS = 5_000
 
-export function createParts({ wire, session, queue, onLost, log }: PartsOptions): Parts {
+export function createParts({ wire, session, queue, makeTopics, onLost, log }: PartsOptions): Parts {
   const partitions = new Map<string, Partition>()
   const blocked = new Set<Partition>()
   /** Not known from where to read on. */
@@ -114,17 +117,33 @@ export function createParts({ wire, session, queue, onLost, log }: PartsOptions)
     )
   }
 
-  async function find(place: Place, then: () => void): Promise<void> {
+  function find(place: Place, then: () => void): Promise<void> {
+    return settle(place, then, async (partition) => {
+      const [first = 0] = await session.main.offsets([place], 'earliest')
+      const [end = 0] = await session.main.offsets([place], 'latest')
+      // One that ends before has been made anew: everything in it is new.
+      if (end < partition.window.next) replace(partition, first)
+      else partition.dropBefore(first)
+    })
+  }
+
+  function renew(place: Place, then: () => void): Promise<void> {
+    return settle(place, then, async (partition) => {
+      for (const one of [wire, session.main]) one.forget(place.topic)
+      await makeTopics()
+      const [first = 0] = await session.main.offsets([place], 'earliest')
+      replace(partition, first)
+    })
+  }
+
+  /** Until it is known from where to read on. */
+  async function settle(place: Place, then: () => void, look: (partition: Partition) => Promise<void>): Promise<void> {
     const partition = partitions.get(nameOf(place))
     if (partition === undefined || unknown.has(partition)) return
     unknown.add(partition)
     while (partitions.get(nameOf(place)) === partition && session.isOpen) {
       try {
-        const [first = 0] = await session.main.offsets([place], 'earliest')
-        const [end = 0] = await session.main.offsets([place], 'latest')
-        // One that ends before has been made anew: everything in it is new.
-        if (end < partition.window.next) replace(partition, first)
-        else partition.dropBefore(first)
+        await look(partition)
         break
       } catch {
         await new Promise((resolve) => setTimeout(resolve, AGAIN_MS))
@@ -194,6 +213,7 @@ export function createParts({ wire, session, queue, onLost, log }: PartsOptions)
     },
     take: (fetched) => partitions.get(nameOf(fetched))?.take(fetched),
     find,
+    renew,
     async forgetPurged() {
       const all = [...partitions.values()]
       const first = await session.main.offsets(all, 'earliest')

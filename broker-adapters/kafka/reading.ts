@@ -1,5 +1,5 @@
-import { isStale, nameOfError } from './failures.ts'
-import type { Fetched, Place, Position, Wire } from './wire.ts'
+import { isDenied, isStale, nameOfError, shortOf } from './failures.ts'
+import type { Fetched, Place, Position, TopicFacts, Wire } from './wire.ts'
 
 /** What is read now, and how patiently. */
 export interface Wanted {
@@ -21,14 +21,17 @@ interface ReadingOptions {
   readonly onFetched: (fetched: Fetched) => void
   /** What is read from there begins later, or ends before. */
   readonly onOutOfRange: (place: Place) => void
-  /** It does not work; it is tried again. */
-  readonly onTrouble: (reason: string) => void
+  /** Its topic was deleted; it may have been made again. Reading it goes on when the owner wants it to. */
+  readonly onGone: (place: Place) => void
+  /** It does not work; it is tried again. `error`: trying again will not do. */
+  readonly onTrouble: (level: 'debug' | 'error', reason: string) => void
 }
 
 const MAX_BYTES = 8 * 1024 * 1024
 const AGAIN_MS = 100
+const NOT_KNOWN: TopicFacts = { partitions: 0, leaders: [] }
 
-export function createReading({ wire, wanted, onFetched, onOutOfRange, onTrouble }: ReadingOptions): Reading {
+export function createReading({ wire, wanted, onFetched, onOutOfRange, onGone, onTrouble }: ReadingOptions): Reading {
   const busy = new Set<number>()
   let isOver = false
   let isTurning = false
@@ -58,7 +61,12 @@ export function createReading({ wire, wanted, onFetched, onOutOfRange, onTrouble
     const led = new Map<number, Position[]>()
     for (const position of positions) {
       try {
-        const leader = (await wire.topic(position.topic))?.leaders[position.partition] ?? -1
+        const facts = await wire.topic(position.topic)
+        if (facts === undefined) {
+          gone(position)
+          continue
+        }
+        const leader = facts.leaders[position.partition] ?? -1
         const others = led.get(leader)
         if (others === undefined) led.set(leader, [position])
         else others.push(position)
@@ -75,26 +83,39 @@ export function createReading({ wire, wanted, onFetched, onOutOfRange, onTrouble
       const all = await wire.fetch(leader, positions, { waitMs, maxBytes: MAX_BYTES })
       busy.delete(leader)
       if (isOver) return
-      for (const fetched of all) take(fetched)
+      for (const fetched of all) take(leader, fetched)
       void turn()
     } catch (error) {
       busy.delete(leader)
       for (const { topic } of positions) wire.forget(topic) // somebody else may lead by now
-      trouble(nameOfError(error))
+      // Of its own kind of compression, for one: no other try will read it.
+      const isLasting = nameOfError(error) === 'KafkaJSNotImplemented'
+      trouble(isLasting ? shortOf(error) : nameOfError(error), isLasting ? 'error' : 'debug')
     }
   }
 
-  function take(fetched: Fetched): void {
+  function take(leader: number, fetched: Fetched): void {
     const { error } = fetched
     if (error === undefined) return onFetched(fetched)
     if (error === 'OFFSET_OUT_OF_RANGE') return onOutOfRange(fetched)
     if (isStale(error)) wire.forget(fetched.topic)
-    trouble(error)
+    if (error === 'UNKNOWN_TOPIC_OR_PARTITION') void judgeMissing(leader, fetched)
+    trouble(error, isDenied(error) ? 'error' : 'debug')
   }
 
-  function trouble(reason: string): void {
+  /** A node that leads a partition knows it: if it does not, that was another one, of a topic that was deleted. */
+  async function judgeMissing(leader: number, place: Place): Promise<void> {
+    const facts = await wire.topic(place.topic).catch(() => NOT_KNOWN)
+    if (facts === undefined || facts.leaders[place.partition] === leader) gone(place)
+  }
+
+  function gone({ topic, partition }: Place): void {
+    if (!isOver) onGone({ topic, partition })
+  }
+
+  function trouble(reason: string, level: 'debug' | 'error' = 'debug'): void {
     if (isOver) return
-    onTrouble(reason)
+    onTrouble(level, reason)
     again ??= setTimeout(() => {
       again = undefined
       void turn()

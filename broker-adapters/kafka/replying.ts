@@ -2,7 +2,7 @@ import type { Reply } from '../../protocol/message.ts'
 import type { AdapterContext, ReplyOutcome } from '../adapter.ts'
 import { parseMailboxAddress } from '../mailbox-address.ts'
 import type { Session } from './dial.ts'
-import { isDenied, isTooLarge } from './failures.ts'
+import { isTooLarge } from './failures.ts'
 import { parseInboxAddress } from './inbox.ts'
 import { keptPlace, keptRecord } from './kept.ts'
 import { replyRecord } from './records.ts'
@@ -68,5 +68,5 @@ export function createReplying({ session, topics, context, maxMessageBytes, maxK
 function outcomeOf(appended: Appended): ReplyOutcome {
   if (appended.status === 'stored') return 'stored'
   if (isTooLarge(appended.error)) return 'tooLarge'
-  return isDenied(appended.error) ? 'gone' : 'unknown'
+  return 'unknown'
 }

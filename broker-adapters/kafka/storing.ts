@@ -1,10 +1,10 @@
 import { randomInt } from 'node:crypto'
 import { HEADER, isHighPriority } from '../../protocol/headers.ts'
 import type { Message } from '../../protocol/message.ts'
-import type { PublishOutcome } from '../adapter.ts'
+import type { AdapterContext, PublishOutcome } from '../adapter.ts'
 import { bucketFor, SHORT_MS } from './delays.ts'
 import type { Session } from './dial.ts'
-import { isDenied, isTooLarge, nameOfError, shortOf } from './failures.ts'
+import { GRANT, isDenied, isTooLarge, nameOfError, shortOf } from './failures.ts'
 import { placeOf } from './hash.ts'
 import { requestRecord, sizeOf } from './records.ts'
 import { ensureTopics, type Topics, type WorkQueue } from './topics.ts'
@@ -21,7 +21,9 @@ interface StoringParts {
   readonly session: Session
   readonly topics: Topics
   readonly maxMessageBytes: number
-  readonly now: () => number
+  /** For how long a work topic that we make keeps what waits. */
+  readonly retentionMs: number
+  readonly context: Pick<AdapterContext, 'now' | 'log'>
   /** There is something that waits now: whoever consumes is to see to it. */
   readonly onDelayed: () => void
 }
@@ -31,8 +33,18 @@ export const TARGET_HEADER = 'rt-target'
 /** Around a body and its headers. */
 const MARGIN_BYTES = 8_000
 
-export function createStoring({ session, topics, maxMessageBytes, now, onDelayed }: StoringParts): Storing {
+export function createStoring({
+  session,
+  topics,
+  maxMessageBytes,
+  retentionMs,
+  context,
+  onDelayed,
+}: StoringParts): Storing {
   const { main, producer } = session
+  const { now } = context
+  /** Of these it was said that their topic may keep less than is waited for. */
+  const warned = new Set<string>()
   /** Where the next message without a key goes: everybody begins somewhere else. */
   let turn = randomInt(10_000)
 
@@ -49,6 +61,7 @@ export function createStoring({ session, topics, maxMessageBytes, now, onDelayed
       const facts = await main.topic(topic)
       if (facts === undefined) return { status: 'unroutable', reason: `there is no topic ${topic}` }
       const { delayMs = 0, expiresInMs } = message
+      if (expiresInMs !== undefined && expiresInMs > retentionMs) warnOfWait(topic, expiresInMs)
       const at = now()
       const record = requestRecord(message, {
         dueAt: delayMs > 0 ? at + delayMs : undefined,
@@ -59,10 +72,20 @@ export function createStoring({ session, topics, maxMessageBytes, now, onDelayed
       const bucket = delayMs >= SHORT_MS ? bucketFor(delayMs) : undefined
       if (bucket !== undefined) return await delay(topic, record, bucket)
       const place = { topic, partition: partitionFor(queue, message, facts.partitions) ?? partition(facts.partitions) }
-      return outcomeOf(await producer.append(place, record))
+      return outcomeOf(await producer.append(place, record), topic)
     } catch (error) {
       return { status: 'notSent', reason: `${shortOf(error)} (${nameOfError(error)})` }
     }
+  }
+
+  function warnOfWait(topic: string, waitMs: number): void {
+    if (warned.has(topic)) return
+    warned.add(topic)
+    context.log(
+      'warn',
+      'KAFKA_RETENTION',
+      `what is published to ${topic} may wait for ${waitMs} ms, and is kept for ${retentionMs} ms: kafka({ retentionMs }) and retention.ms of the topic are to be longer`,
+    )
   }
 
   async function delay(topic: string, record: NewRecord, bucket: number): Promise<PublishOutcome> {
@@ -71,7 +94,7 @@ export function createStoring({ session, topics, maxMessageBytes, now, onDelayed
     const place: Place = { topic: wanted.topic, partition: bucket }
     const appended = await producer.append(place, { ...record, headers: { ...record.headers, [TARGET_HEADER]: topic } })
     if (appended.status === 'stored') onDelayed()
-    return outcomeOf(appended)
+    return outcomeOf(appended, wanted.topic)
   }
 
   return {
@@ -108,14 +131,17 @@ export function partitionFor(
   return key === undefined ? undefined : placeOf(key, partitions)
 }
 
-function outcomeOf(appended: Appended): PublishOutcome {
+function outcomeOf(appended: Appended, topic: string): PublishOutcome {
   const { status } = appended
   if (status === 'stored') return { status }
   const { error, reason } = appended
   if (status === 'unknown') return { status, reason }
   if (error === 'UNKNOWN_TOPIC_OR_PARTITION') return { status: 'unroutable', reason }
   if (isTooLarge(error)) return { status: 'tooLarge', reason }
-  if (isDenied(error) || error === 'POLICY_VIOLATION' || error === 'INVALID_RECORD')
-    return { status: 'refused', reason }
+  if (isDenied(error)) return { status: 'refused', reason: `${reason} for ${topic}; ${GRANT}` }
+  if (error === 'POLICY_VIOLATION') return { status: 'refused', reason }
+  // As a rule it is compacted, and takes nothing without a key then.
+  if (error === 'INVALID_RECORD')
+    return { status: 'refused', reason: `${reason} for ${topic}; it must not be compacted: cleanup.policy=delete` }
   return { status: 'notSent', reason }
 }

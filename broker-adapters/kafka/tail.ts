@@ -1,4 +1,5 @@
 import type { AdapterContext } from '../adapter.ts'
+import { assertReadable } from './access.ts'
 import type { Session } from './dial.ts'
 import { createReading, type Reading } from './reading.ts'
 import type { Place, StoredRecord, Wire } from './wire.ts'
@@ -14,6 +15,8 @@ interface TailOptions extends Place {
   readonly use: string
   readonly log: AdapterContext['log']
   readonly onRecord: (record: StoredRecord) => void
+  /** Makes the topic, if it is not there. */
+  readonly make: (session: Session) => Promise<unknown>
   /** What was to be read is gone: reading goes on with the first one that is there. */
   readonly onGap?: (() => void) | undefined
 }
@@ -21,7 +24,7 @@ interface TailOptions extends Place {
 /** A fetch that finds nothing waits so long. */
 const WAIT_MS = 1_000
 
-export function createTail({ topic, partition, use, log, onRecord, onGap = () => {} }: TailOptions): Tail {
+export function createTail({ topic, partition, use, log, make, onRecord, onGap = () => {} }: TailOptions): Tail {
   const place = { topic, partition }
   let next: number | undefined
   let current: { readonly session: Session; readonly wire: Wire; readonly reading: Reading } | undefined
@@ -43,7 +46,8 @@ export function createTail({ topic, partition, use, log, onRecord, onGap = () =>
         next = Math.max(next, nextOffset)
       },
       onOutOfRange: () => void find(session),
-      onTrouble: (reason) => log('debug', 'KAFKA_READING', `${topic}: ${reason}`),
+      onGone: () => void find(session),
+      onTrouble: (level, reason) => log(level, 'KAFKA_READING', `${topic}: ${reason}`),
     })
     current = { session, wire, reading }
     reading.wake()
@@ -54,6 +58,8 @@ export function createTail({ topic, partition, use, log, onRecord, onGap = () =>
     if (isLost) return
     isLost = true
     try {
+      session.main.forget(topic)
+      await make(session)
       const [first = 0] = await session.main.offsets([place], 'earliest')
       next = first
       onGap()
@@ -75,6 +81,7 @@ export function createTail({ topic, partition, use, log, onRecord, onGap = () =>
       if (current?.session === session) return
       close()
       next ??= (await session.main.offsets([place], 'latest'))[0]
+      await assertReadable(session.main, place, next)
       if (!isOver && session.isOpen) open(session)
     },
     end() {

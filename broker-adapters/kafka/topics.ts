@@ -67,8 +67,13 @@ const CONTROL_MS = 3_600_000
 const REPLY_MS = 86_400_000
 export const KEPT_PARTITIONS = 8
 
-/** Times are the broker's own, so that one clock says what is older. */
-const BY_ITS_CLOCK = { 'message.timestamp.type': 'LogAppendTime' } as const
+const SETTINGS = {
+  'cleanup.policy': 'delete',
+  /** Times are the broker's own, so that one clock says what is older. */
+  'message.timestamp.type': 'LogAppendTime',
+  /** As it comes: not every kind can be read by the library. */
+  'compression.type': 'producer',
+} as const
 
 /** How each topic is made. */
 export interface Topics {
@@ -89,7 +94,7 @@ export function createTopics(namespace: string, options: ResolvedKafkaOptions): 
     topic: name,
     partitions,
     replicas: options.replicationFactor,
-    configs: { 'cleanup.policy': 'delete', 'retention.ms': String(retentionMs), ...BY_ITS_CLOCK },
+    configs: { ...SETTINGS, 'retention.ms': String(retentionMs) },
   })
   return {
     work: (queue) => lanesOf(queue).map((name) => topic(name, options.partitions, options.retentionMs)),
@@ -178,4 +183,11 @@ export async function warnOfSettings(
     )
   if (/compact/.test(settings.get('cleanup.policy') ?? ''))
     log('warn', 'KAFKA_COMPACTION', `topic ${topic} is compacted: of messages with one key only the last one stays`)
+  const compression = settings.get('compression.type') ?? 'producer'
+  if (!/^(?:producer|uncompressed|gzip)$/.test(compression))
+    log(
+      'error',
+      'KAFKA_COMPRESSION',
+      `topic ${topic} is compressed by the server with ${compression}, which the library cannot read: nothing in it is consumed until compression.type is 'producer'`,
+    )
 }

@@ -22,6 +22,17 @@ export async function proxyOf(server: string): Promise<{ readonly proxy: TcpProx
   return { proxy, url: url.href }
 }
 
+/**
+ * Before a server that is still to be started, as it tells its clients the proxy's port; connections are refused until it is
+ * said where they lead.
+ */
+export async function proxyAhead(): Promise<{ readonly proxy: TcpProxy; readonly leadTo: (port: number) => void }> {
+  const to = { host: '127.0.0.1', port: 1 }
+  const proxy = await startProxy(to)
+  onTestFinished(() => proxy.close())
+  return { proxy, leadTo: (port) => void (to.port = port) }
+}
+
 async function startProxy(to: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>()
   let isSwallowing = false

@@ -20,7 +20,11 @@ test('each topic is there, with its partitions and retention, and no other', () 
     topics.notes(queue, 111),
     topics.dead(queue),
     topics.paused(queue),
-    ...[reply, kept, control, delay, delayPurges],
+    reply,
+    kept,
+    control,
+    delay,
+    delayPurges,
   ]
   const shown = all.flatMap((topic) => {
     if (topic === undefined) return []
@@ -41,6 +45,7 @@ test('each topic is there, with its partitions and retention, and no other', () 
     expect(Object.entries(topic?.configs ?? {}).filter(([name]) => name !== 'retention.ms')).toEqual([
       ['cleanup.policy', 'delete'],
       ['message.timestamp.type', 'LogAppendTime'],
+      ['compression.type', 'producer'],
     ])
 })
 

@@ -120,6 +120,10 @@ test.each([
     /'ann' was refused/,
   ],
   [protocolError('UNSUPPORTED_SASL_MECHANISM', 'the broker does not support it'), /sasl: \{ mechanism \}/],
+  [
+    told('KafkaJSConnectionError', 'Failed to connect: error:0480006C:PEM routines::no start line'),
+    /TLS failed: error:.*ca, cert/,
+  ],
   [protocolError('SASL_AUTHENTICATION_FAILED', 'x'), /kafka\(\{ sasl \}\)/],
   [
     told('KafkaJSConnectionError', 'Connection error: self-signed certificate in certificate chain'),

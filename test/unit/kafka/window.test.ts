@@ -1,12 +1,5 @@
 import { expect, test } from 'vitest'
-import {
-  createWindow,
-  MAX_SPAN,
-  readLegacy,
-  type Legacy,
-  type Slot,
-  type Window,
-} from '../../../broker-adapters/kafka/window.ts'
+import { createWindow, MAX_SPAN, readLegacy, type Slot, type Window } from '../../../broker-adapters/kafka/window.ts'
 import { createRandom } from '../protocol/random-values.ts'
 
 const SEED = 20_261_123
@@ -19,11 +12,6 @@ function setWindow(count: number, from = 100): { readonly window: Window<Slot>; 
   const slots = Array.from({ length: count }, (_, at): Slot => ({ offset: from + at, state: 'waiting', handBacks: 0 }))
   for (const slot of slots) window.add(slot)
   return { window, slots }
-}
-
-function legacyOf(window: Window<Slot>, ahead?: number): Legacy {
-  const { offset, metadata } = window.snapshot(ahead)
-  return readLegacy(offset, metadata)
 }
 
 function finishAll(window: Window<Slot>, slots: readonly (Slot | undefined)[]): void {
@@ -66,13 +54,6 @@ test('whoever has the partition next knows what is done, what is out and what ca
   expect([legacy.offset, legacy.limit, legacy.done, legacy.out]).toEqual([100, 100, 1, 1])
   expect(slots.map(({ offset }) => legacy.isDone(offset))).toEqual([false, false, true, false, false, false])
   expect(slots.map(({ offset }) => legacy.handBacksOf(offset))).toEqual([0, 1, 0, 3, 0, 0])
-})
-
-test('one that was out and had come back before counts both', () => {
-  const { window, slots } = setWindow(1)
-  const [slot] = slots
-  if (slot !== undefined) Object.assign(slot, { state: 'out', handBacks: 2 })
-  expect(legacyOf(window).handBacksOf(100)).toBe(3)
 })
 
 test('up to the limit everything may have been handed out; behind it nothing was', () => {
