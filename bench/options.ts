@@ -6,7 +6,7 @@ export interface BenchOptions {
   readonly runs: number
   /** Of each load in each run. */
   readonly seconds: number
-  /** Which of W1 to W5. */
+  /** Which of `LOADS`. */
   readonly loads: ReadonlySet<string>
   /** Of W4. */
   readonly sends: number
@@ -18,12 +18,14 @@ export interface BenchOptions {
   readonly nodeArgs: readonly string[]
 }
 
+const LOADS: readonly string[] = ['W1', 'W2', 'W3', 'W4', 'W5', 'W6', 'rest']
+
 export const USAGE = `npm run bench -- [options]
-  --broker URL    file: (default), file:<directory>, amqp://<server>, redis://<server>, or memory:<name>,
-                  whose client and worker share a process
+  --broker URL    file: (default), file:<directory>, amqp://<server>, redis://<server>, kafka://<server>,
+                  or memory:<name>, whose client and worker share a process
   --runs N        default 3; figures are medians
   --seconds S     of each load in each run, default 2
-  --loads LIST    default W1,W2,W3,W4,W5
+  --loads LIST    default W1,W2,W3,W4,W5,W6,rest
   --quick         one short run: a smoke test, no figures to rely on
   --dir DIR       where to make the directories, default .replyto: the disk that is measured
   --json FILE     writes all figures
@@ -37,7 +39,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       broker: { type: 'string', default: 'file:' },
       runs: { type: 'string' },
       seconds: { type: 'string' },
-      loads: { type: 'string', default: 'W1,W2,W3,W4,W5' },
+      loads: { type: 'string', default: LOADS.join() },
       quick: { type: 'boolean', default: false },
       dir: { type: 'string', default: '.replyto' },
       json: { type: 'string' },
@@ -64,7 +66,7 @@ function numberFrom(name: string, text: string | undefined, otherwise: number): 
 
 function loadsFrom(list: string): ReadonlySet<string> {
   const loads = list.split(',')
-  const unknown = loads.find((load) => !/^W[1-5]$/.test(load))
-  if (unknown !== undefined) throw new RangeError(`--loads are W1, W2, W3, W4, W5; got ${unknown}`)
+  const unknown = loads.find((load) => !LOADS.includes(load))
+  if (unknown !== undefined) throw new RangeError(`--loads are ${LOADS.join(', ')}; got ${unknown}`)
   return new Set(loads)
 }

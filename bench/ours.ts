@@ -35,20 +35,25 @@ async function startClient({ broker, namespace }: Place): Promise<BenchClient> {
   const keyedStub = client.service(keyed)
   return {
     call: (payload) => stub.echo(payload),
+    publish(payload) {
+      const call = stub.echo.start(payload)
+      call.catch(() => {}) // what becomes of it is not asked
+      return call.stored()
+    },
     callKeyed: (payload, key) => keyedStub.echo(payload, { key }),
     send: async (payload) => void (await stub.store.send(payload)),
     close: () => client.close({ graceMs: 1_000 }),
   }
 }
 
-async function startWorker({ broker, namespace }: Place): Promise<BenchWorker> {
+async function startWorker({ broker, namespace, isKeyed = false }: Place): Promise<BenchWorker> {
   const handled = countHandled()
   const worker = createWorker(broker, { name: 'bench', namespace, concurrency: CONCURRENCY })
   worker.serve(bench, {
     echo: (payload) => payload,
     store: () => handled.add(1),
   })
-  worker.serve(keyed, { echo: (payload) => payload })
+  if (isKeyed) worker.serve(keyed, { echo: (payload) => payload })
   await worker.start()
   return { handled: (count) => handled.reached(count), close: () => worker.close({ graceMs: 1_000 }) }
 }

@@ -1,19 +1,15 @@
-import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { amqpNames, removeAmqp } from './amqp-leftovers.ts'
 import type { LoopFigures } from './driver.ts'
 import type { BenchOptions } from './options.ts'
-import { QUEUES } from './ours.ts'
-import { startSide, type Side } from './processes.ts'
-import { removeRedis } from './redis-leftovers.ts'
+import { cpuOfPair, inFreshPlace, type Pair } from './pair.ts'
+import { measureRest, type RestFigures } from './rest.ts'
 import type { Command } from './side.ts'
-import { isAmqp, isRedis, type Place, type SubjectName } from './subject.ts'
+import type { SubjectName } from './subject.ts'
 
 export const CALL_LOADS = [
-  { name: 'W1', outstanding: 1 },
-  { name: 'W2', outstanding: 64 },
-  { name: 'W3', outstanding: 1_000 },
+  { name: 'W1', outstanding: 1, size: 'small' },
+  { name: 'W2', outstanding: 64, size: 'small' },
+  { name: 'W3', outstanding: 1_000, size: 'small' },
+  { name: 'W6', outstanding: 64, size: 'large' },
 ] as const
 /** W5: so many calls outstanding, each of a key of its own, beside as many without. */
 export const KEYS = 10_000
@@ -51,9 +47,10 @@ export interface PairFigures {
   readonly queue?: QueueFigures
   /** Only of the library. */
   readonly keys?: KeyFigures
+  readonly rest?: RestFigures
 }
 
-/** Measures one subject once: W1 to W3 with one pair of processes, W4 and W5 with others; directories of their own. */
+/** Measures one subject once: W1, W2, W3 and W6 with one pair of processes, each of the others with its own; directories of their own. */
 export async function runPair(subject: SubjectName, baseDir: string, options: BenchOptions): Promise<PairFigures> {
   const { loads } = options
   const hasCalls = CALL_LOADS.some(({ name }) => loads.has(name))
@@ -64,41 +61,13 @@ export async function runPair(subject: SubjectName, baseDir: string, options: Be
     calls,
     ...(hasQueue && { queue: await inFreshPlace(subject, baseDir, options, measureQueue) }),
     ...(hasKeys && { keys: await inFreshPlace(subject, baseDir, options, measureKeys) }),
+    ...(loads.has('rest') && {
+      rest: await inFreshPlace(subject, baseDir, options, (pair) => measureRest(pair, options.nodeArgs)),
+    }),
   }
 }
 
 type LoopCommand = Extract<Command, { readonly outstanding: number }>
-
-interface Pair {
-  readonly subject: SubjectName
-  readonly place: Place
-  readonly client: Side
-  /** The same process as the client's where the broker lives in one process. */
-  readonly worker: Side
-}
-
-async function inFreshPlace<T>(
-  subject: SubjectName,
-  baseDir: string,
-  options: BenchOptions,
-  measure: (pair: Pair, options: BenchOptions) => Promise<T>,
-): Promise<T> {
-  const dir = await mkdtemp(join(baseDir, 'p-'))
-  const isOneProcess = subject === 'replyto' && options.broker.startsWith('memory:')
-  const broker = options.broker === 'file:' ? `file:${dir}` : options.broker
-  const namespace = `bench-${randomBytes(4).toString('hex')}`
-  const client = startSide(options.nodeArgs)
-  const worker = isOneProcess ? client : startSide(options.nodeArgs)
-  try {
-    return await measure({ subject, place: { dir, broker, namespace }, client, worker }, options)
-  } finally {
-    if (worker !== client) await worker.end()
-    await client.end()
-    await rm(dir, { recursive: true, force: true })
-    if (subject === 'replyto' && isAmqp(broker)) await removeAmqp(broker, amqpNames(namespace, QUEUES))
-    if (isRedis(broker)) await removeRedis(broker, namespace)
-  }
-}
 
 async function measureCalls(pair: Pair, { seconds, loads }: BenchOptions): Promise<Record<string, CallFigures>> {
   const { subject, place, client, worker } = pair
@@ -106,18 +75,18 @@ async function measureCalls(pair: Pair, { seconds, loads }: BenchOptions): Promi
   await client.ask({ do: 'startClient', subject, place })
   await client.ask(FIRST_WARM_UP)
   const figures: Record<string, CallFigures> = {}
-  for (const { name, outstanding } of CALL_LOADS) {
+  for (const { name, outstanding, size } of CALL_LOADS) {
     if (!loads.has(name)) continue
-    await client.ask({ do: 'call', outstanding, limitMs: WARM_UP_MS })
-    figures[name] = await measureLoop(pair, { do: 'call', outstanding, limitMs: seconds * 1000 })
+    await client.ask({ do: 'call', outstanding, size, limitMs: WARM_UP_MS })
+    figures[name] = await measureLoop(pair, { do: 'call', outstanding, size, limitMs: seconds * 1000 })
   }
   return figures
 }
 
 async function measureLoop(pair: Pair, load: LoopCommand): Promise<CallFigures> {
-  const cpuBefore = await cpuOf(pair)
+  const cpuBefore = await cpuOfPair(pair)
   const { figures: loop } = await pair.client.ask(load, load.limitMs + 30_000)
-  const cpuSeconds = (await cpuOf(pair)) - cpuBefore
+  const cpuSeconds = (await cpuOfPair(pair)) - cpuBefore
   if (loop === undefined) throw new Error(`${pair.subject} ${load.do}, ${load.outstanding} outstanding: no figures`)
   return {
     ...loop,
@@ -128,7 +97,8 @@ async function measureLoop(pair: Pair, load: LoopCommand): Promise<CallFigures> 
 
 /** One after the other in the same pair of processes, after some to warm up. */
 async function measureKeys(pair: Pair, { seconds }: BenchOptions): Promise<KeyFigures> {
-  const { subject, place, client, worker } = pair
+  const { subject, client, worker } = pair
+  const place = { ...pair.place, isKeyed: true }
   await worker.ask({ do: 'startWorker', subject, place })
   await client.ask({ do: 'startClient', subject, place })
   const load = { outstanding: KEYS, limitMs: seconds * 1000 }
@@ -144,7 +114,7 @@ async function measureQueue(pair: Pair, options: BenchOptions): Promise<QueueFig
   await client.ask({ do: 'startClient', subject, place })
   const warmUp = { do: 'send', outstanding: SENDS_OUTSTANDING, limitMs: W4_LIMIT_MS, count: WARM_UP_SENDS } as const
   const { figures: before } = await client.ask(warmUp, W4_LIMIT_MS + 30_000)
-  const cpuBefore = await cpuOf(pair)
+  const cpuBefore = await cpuOfPair(pair)
   const load = { do: 'send', outstanding: SENDS_OUTSTANDING, limitMs: W4_LIMIT_MS, count: options.sends } as const
   const { figures } = await client.ask(load, W4_LIMIT_MS + 30_000)
   if (figures === undefined || before === undefined) throw new Error(`${subject} W4: no figures`)
@@ -153,7 +123,7 @@ async function measureQueue(pair: Pair, options: BenchOptions): Promise<QueueFig
   await worker.ask({ do: 'startWorker', subject, place })
   await worker.ask({ do: 'handled', count: stored }, W4_LIMIT_MS)
   const drainMs = performance.now() - started
-  const cpuSeconds = (await cpuOf(pair)) - cpuBefore
+  const cpuSeconds = (await cpuOfPair(pair)) - cpuBefore
   return {
     sends: figures.calls,
     errors: figures.errors,
@@ -161,12 +131,6 @@ async function measureQueue(pair: Pair, options: BenchOptions): Promise<QueueFig
     drainPerS: perSecond(stored, drainMs),
     cpuSecondsPer1000: (cpuSeconds / figures.calls) * 1000,
   }
-}
-
-async function cpuOf({ client, worker }: Pair): Promise<number> {
-  const sides = new Set([client, worker])
-  const answers = await Promise.all([...sides].map((side) => side.ask({ do: 'cpu' })))
-  return answers.reduce((sum, { cpuSeconds = 0 }) => sum + cpuSeconds, 0)
 }
 
 const perSecond = (count: number, ms: number): number => (count / ms) * 1000

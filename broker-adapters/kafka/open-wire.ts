@@ -6,13 +6,13 @@ import {
   type OffsetsAnswer,
   type ProduceAnswer,
 } from './answers.ts'
-import { nameOfError, provesNotStored, shortOf } from './failures.ts'
+import { isStale, nameOfError, provesNotStored, shortOf } from './failures.ts'
 import { openLibrary, type Node } from './library.ts'
 import { createNodes } from './nodes.ts'
 import { openGroup } from './open-group.ts'
 import type { ResolvedKafkaOptions } from './options.ts'
 import { groupByTopic, protocolError } from './places.ts'
-import type { Appended, Batch, NewTopic, Place, TopicFacts, Wire } from './wire.ts'
+import type { Appended, Batch, NewTopic, OffsetWish, Place, TopicFacts, Wire } from './wire.ts'
 
 interface WireOptions {
   readonly options: ResolvedKafkaOptions
@@ -112,6 +112,21 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
     return { status: provesNotStored(error) ? 'refused' : 'unknown', error, reason: `the server says ${error}` }
   }
 
+  async function askOffsets(places: readonly Place[], wish: OffsetWish): Promise<readonly number[]> {
+    const offsets: number[] = []
+    const timestamp = wish === 'earliest' ? -2 : wish === 'latest' ? -1 : wish
+    for (const [leader, mine] of await byLeader(places)) {
+      const answer = (await library.ask(await nodes.node(leader), 'ListOffsets', {
+        replicaId: -1,
+        isolationLevel: 1,
+        topics: groupByTopic(mine, ({ partition }) => ({ partition, timestamp })),
+      })) as OffsetsAnswer // so the protocol says
+      for (const place of mine)
+        offsets[places.indexOf(place)] = offsetOf(library, place, answer, (name) => topics.delete(name))
+    }
+    return offsets
+  }
+
   return {
     async connect() {
       await nodes.any()
@@ -160,20 +175,7 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
       })) as FetchAnswer // so the protocol says
       return positions.map((position) => fetchedOf(library, position, answer))
     },
-    async offsets(places, wish) {
-      const offsets: number[] = []
-      const timestamp = wish === 'earliest' ? -2 : wish === 'latest' ? -1 : wish
-      for (const [leader, mine] of await byLeader(places)) {
-        const answer = (await library.ask(await nodes.node(leader), 'ListOffsets', {
-          replicaId: -1,
-          isolationLevel: 1,
-          topics: groupByTopic(mine, ({ partition }) => ({ partition, timestamp })),
-        })) as OffsetsAnswer // so the protocol says
-        for (const place of mine)
-          offsets[places.indexOf(place)] = offsetOf(library, place, answer, (name) => topics.delete(name))
-      }
-      return offsets
-    },
+    offsets: (places, wish) => whileMoving(() => askOffsets(places, wish)),
     async createTopics(wanted) {
       const answer = (await library.ask(await nodes.any(), 'CreateTopics', {
         topics: wanted.map(topicRequest),
@@ -211,6 +213,8 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
 
 const BYTES_OF_PARTITION = 1024 * 1024
 const TOPIC_RESOURCE = 2
+const MOVING_TRIES = 25
+const MOVING_PAUSE_MS = 100
 /** A topic may get more partitions. As Kafka's own clients have it (`metadata.max.age.ms`). */
 const MAX_AGE_MS = 300_000
 const NO_OUTCOME: Appended = { status: 'unknown', error: 'NO_ANSWER', reason: 'the server did not answer' }
@@ -221,5 +225,18 @@ function topicRequest({ topic, partitions, replicas, configs }: NewTopic): objec
     numPartitions: partitions,
     replicationFactor: replicas,
     configEntries: Object.entries(configs).map(([name, value]) => ({ name, value })),
+  }
+}
+
+/** A question changes nothing: it is asked again while another node takes over, or has not heard yet that it leads a new topic. */
+async function whileMoving<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask()
+    } catch (error) {
+      const name = nameOfError(error)
+      if (tries === MOVING_TRIES || !isStale(name) || name === 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, MOVING_PAUSE_MS))
   }
 }

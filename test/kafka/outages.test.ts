@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from 'vitest'
 import { createClient } from '../../client/create-client.ts'
 import { freePorts } from '../../scripts/brokers/processes.ts'
+import { eventually } from '../support/eventually.ts'
 import { startKafka, type OwnKafka } from '../support/kafka.ts'
 import { goesOn, jobs, startLoad } from '../support/load.ts'
 import { hearStates } from '../support/states.ts'
@@ -23,6 +24,7 @@ describe.skipIf(!hasPackage)('Kafka goes away under load, and nothing is lost', 
     await server.start()
     await goesOn(load)
     expect(await load.settle()).toBe(0)
+    await eventually(() => states.at(-1) === 'up', { what: 'it says that it is up again' })
     expect(states.filter((state, at) => state !== states[at - 1])).toEqual(['down', 'up'])
     expect(load.lines.filter(({ level }) => level === 'error')).toEqual([])
   })
