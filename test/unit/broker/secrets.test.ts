@@ -57,7 +57,7 @@ test.each([
   'amqps://me:hunter2@host:port',
   'redis://:hunter2@host:port',
   'rediss://me:hunter2@ho st',
-  'kafka://me:hunter2@a,kafka://me:hunter2@b',
+  'nats://me:hunter2@a,nats://me:hunter2@b',
   'amqp//me:hunter2@host',
   'me:hunter2@host',
   'memory://me:hunter2@host',

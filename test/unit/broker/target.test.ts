@@ -20,6 +20,12 @@ test('amqp, with TLS or without, also the nodes of a cluster, are shown without 
   expect(readTarget(['amqps://a', 'AMQPS://me:secret@b']).url).toMatch(/^amqps:\/\/a,AMQPS:\/\/\*\*\*@b$/)
 })
 
+test('kafka, also several nodes, in one URL or in an array, is shown without secrets', () => {
+  expect(readTarget('kafka://me:secret@a:9092').url).toBe('kafka://***@a:9092')
+  expect(readTarget('kafka://me:secret@a,b:9093').url).toBe('kafka://***@a,kafka://b:9093')
+  expect(readTarget(['kafka://a', 'kafka://me:secret@b']).url).toBe('kafka://a,kafka://***@b')
+})
+
 test('memory:name, one URL in an array, and what an adapter gives', () => {
   expect(readTarget('memory:a.b-c').url).toBe('memory:a.b-c')
   expect(readTarget(['memory:']).url).toBe('memory:')
@@ -37,6 +43,7 @@ test.each<[TargetOption | object | number, RegExp]>([
   [['memory:a', 'memory:b'], /several nodes/],
   [['amqp://a', 'memory:b'], /several nodes/],
   ['amqp://a:b:c', /no URL like amqp/],
+  ['kafka://a,b:c:d', /no URL like kafka/],
   [[], /an array without a URL/],
   [5, /got number/],
   [{}, /got object/],
