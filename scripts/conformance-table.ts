@@ -77,7 +77,20 @@ function cellOf(cases: readonly Case[]): string {
   if (cases.some(({ status }) => status === 'failed')) return 'fails'
   const left = cases.filter(({ status }) => status !== 'passed')
   if (left.length === 0) return 'holds'
-  return `weaker: ${unique(left.map(({ claim }) => /\[(.*)\]$/.exec(claim)?.[1] ?? 'not run')).join('; ')}`
+  return `weaker: ${unique(left.map(({ claim }) => inWords(/\[(.*)\]$/.exec(claim)?.[1] ?? 'not run'))).join('; ')}`
+}
+
+/** What a capability that is missing means for whoever reads the table. */
+const IN_WORDS: Readonly<Record<string, string>> = {
+  dedupeMs: 'a second publish of an id is stored again',
+  removesQueued: 'what waits is passed over, not removed',
+  provesFirstDelivery: 'a first delivery is not proved',
+  knowsGone: 'a caller that is gone is not noticed',
+}
+
+function inWords(reason: string): string {
+  const capability = /^capability (\w+) is /.exec(reason)?.[1]
+  return (capability === undefined ? undefined : IN_WORDS[capability]) ?? reason
 }
 
 function testsOf(cases: readonly Case[]): string {

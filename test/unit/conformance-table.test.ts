@@ -28,7 +28,7 @@ test('a row holds where all its cases passed, is weaker with the reasons of thos
     [
       '| rule | memory | embedded |',
       '| --- | --- | --- |',
-      '| cancel | holds | weaker: capability removesQueued is false |',
+      '| cancel | holds | weaker: what waits is passed over, not removed |',
       '| retry | holds | fails |',
       '| drain | holds | not tested |',
     ].join('\n'),

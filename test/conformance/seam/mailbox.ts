@@ -9,6 +9,9 @@ import { replyOf, type StartedAdapter } from '../case-context.ts'
 const { cases, claim } = claimsOf('seam mailbox')
 export const mailbox = cases
 
+/** Long enough that a busy machine opens it within that. */
+const SHORT_MS = 1_500
+
 const NEEDS = { needs: 'maxKeepMs' } as const
 
 async function open(adapter: StartedAdapter, id: string, createForMs?: number) {
@@ -104,7 +107,7 @@ claim(
   async (t) => {
     const adapter = await t.adapter()
     const id = newCallId()
-    const opened = await open(adapter, id, 300)
+    const opened = await open(adapter, id, SHORT_MS)
     const { address } = opened
     await opened.close()
     await eventuallyPasses(async () => expect((await open(adapter, id)).isFound).toBe(false))
@@ -120,7 +123,7 @@ claim(
   async (t) => {
     const adapter = await t.adapter()
     const id = newCallId()
-    const { address, got } = await open(adapter, id, 300)
+    const { address, got } = await open(adapter, id, SHORT_MS)
     await eventuallyPasses(async () => expect((await open(adapter, id)).isFound).toBe(false))
     await adapter.reply(address, [replyOf(id)])
     await eventuallyPasses(() => expect(got).toHaveLength(1))

@@ -28,14 +28,21 @@ claim('a retry stores a copy with the new headers at the end of the queue, as a 
   const messages = [requestOf({ headers: { 'x-a': '1' } }), requestOf()]
   await publishAll(adapter, queue, messages)
   const got = await collectDeliveries(adapter, queue, { prefetch: 1 })
-  await (await got.at(0)).retry({ delayMs: 0, headers: { 'rt-attempt': '2', 'rt-ran': '1' } })
-  ;(await got.at(1)).ack()
-  const again = await got.at(2)
-  expect(got.ids).toEqual([...idsOf(messages), messages[0]?.id])
-  expect({ ...again.message.headers }).toEqual({ ...messages[0]?.headers, 'rt-attempt': '2', 'rt-ran': '1' })
-  expect([...again.message.body]).toEqual([...(messages[0]?.body ?? [])])
-  expect(again.message.type).toBe(messages[0]?.type)
+  const first = await got.at(0)
+  await first.retry({ delayMs: 0, headers: { 'rt-attempt': '2', 'rt-ran': '1' } })
+  const second = await got.at(1)
+  // Where a queue lies in parts the copy may come before the other one.
+  const isBehind = second.message.id !== first.message.id
+  if (isBehind) second.ack()
+  const again = isBehind ? await got.at(2) : second
+  if (!t.capabilities.isPartitioned) expect(got.ids).toEqual([...idsOf(messages), messages[0]?.id])
+  expect(again.message.id).toBe(first.message.id)
+  expect(again.redelivered).toBe(false)
+  expect({ ...again.message.headers }).toEqual({ ...first.message.headers, 'rt-attempt': '2', 'rt-ran': '1' })
+  expect([...again.message.body]).toEqual([...first.message.body])
+  expect(again.message.type).toBe(first.message.type)
   again.ack()
+  if (!isBehind) (await got.at(2)).ack()
   await isEmpty(adapter, queue)
 })
 
