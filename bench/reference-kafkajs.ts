@@ -47,7 +47,11 @@ async function open({ broker, namespace }: Place, style: Style, role: 'client' |
   await makeTopic(kafka, requests, PARTITIONS)
   await makeTopic(kafka, replies, 1) // of this one client
   const producer = kafka.producer({ createPartitioner: Partitioners.DefaultPartitioner, allowAutoTopicCreation: false })
-  const consumer = kafka.consumer({ groupId: `${namespace}.${role}`, maxWaitTimeInMs: MAX_WAIT_MS })
+  const consumer = kafka.consumer({
+    groupId: `${namespace}.${role}`,
+    maxWaitTimeInMs: MAX_WAIT_MS,
+    allowAutoTopicCreation: false, // else one that ends late makes again what was removed
+  })
   await producer.connect()
   await consumer.connect()
   const each: Append = (topic, message) => producer.send({ topic, acks: ACKS_OF_ALL, messages: [message] })

@@ -93,7 +93,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   let mustShareAgain = false
   /** As it was last said. */
   let saidMode: MemberMode = 'active'
-  let saidIdle = 0
+  let memberId = ''
   let saidCounts = ''
   let countedAt = -Infinity
   let modeTimer: NodeJS.Timeout | undefined
@@ -246,6 +246,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     const membership = createMembership({
       group,
       sessionMs,
+      formerId: memberId,
       introduce() {
         saidMode = mode()
         mustShareAgain = parts.isDirty()
@@ -277,18 +278,18 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     return { session, wire, membership, reading, commits, parts }
   }
 
-  /** Said by the one that leads, when it becomes so. */
+  /** Said by the one that leads; a log has it once a minute. */
   function warnOfIdle(members: number, partitions: number): void {
-    if (members > partitions && members !== saidIdle)
+    if (members > partitions)
       log(
         'warn',
         'KAFKA_PARTITIONS',
         `${members} workers consume ${queue.name}, which has ${partitions} partitions: ${members - partitions} of them get nothing until others leave; docs/kafka.md says how it gets more`,
       )
-    saidIdle = members
   }
 
   function drop({ session, wire, membership, reading, commits }: Membered): void {
+    memberId = membership.id
     membership.abandon()
     reading.end()
     commits.end()

@@ -13,6 +13,8 @@ export interface MemberId {
 export interface Membership {
   /** Resolves when this member has its part for the first time; rejects if it may not be one. */
   readonly joined: Promise<void>
+  /** As the group knows it; '' before it has joined. */
+  readonly id: string
   /** Undefined: it is none now, or has been silent for so long that others may have its part. */
   current(): MemberId | undefined
   /** What this member says of itself has changed: the group is to share anew. */
@@ -28,6 +30,8 @@ export interface Membership {
 interface MembershipOptions {
   readonly group: GroupWire
   readonly sessionMs: number
+  /** Of the connection before: a group that still knows it does not wait until that one is taken for gone. */
+  readonly formerId?: string | undefined
   readonly introduce: () => MemberFacts
   /** How many partitions each of these topics has. */
   readonly partitionsOf: (topics: readonly string[]) => Promise<ReadonlyMap<string, number>>
@@ -57,7 +61,7 @@ export function createMembership(options: MembershipOptions): Membership {
   const heartbeatMs = heartbeatMsOf(sessionMs)
   /** Who has not heard of sharing anew for so long is as good as gone. */
   const timing = { sessionMs, rebalanceMs: sessionMs }
-  let memberId = ''
+  let memberId = options.formerId ?? ''
   let member: MemberId | undefined
   let heardAt = 0
   let hurryUntil = 0
@@ -170,6 +174,9 @@ export function createMembership(options: MembershipOptions): Membership {
   joined.catch(() => {}) // told by whoever waits for it
   return {
     joined,
+    get id() {
+      return memberId
+    },
     current: () => (performance.now() - heardAt > sessionMs ? undefined : member),
     rejoin() {
       wantsToShare = true
