@@ -120,20 +120,22 @@ export function createParts({ wire, session, queue, makeTopics, onLost, log }: P
   function find(place: Place, then: () => void): Promise<void> {
     return settle(place, then, async (partition) => {
       const [first = 0] = await session.main.offsets([place], 'earliest')
-      const [end = 0] = await session.main.offsets([place], 'latest')
-      // One that ends before has been made anew: everything in it is new.
-      if (end < partition.window.next) replace(partition, first)
+      // Purged it begins behind; else it ended before, so it was made anew, and everything in it is new.
+      if (first <= partition.window.next) replace(partition, first)
       else partition.dropBefore(first)
     })
   }
 
-  function renew(place: Place, then: () => void): Promise<void> {
-    return settle(place, then, async (partition) => {
-      for (const one of [wire, session.main]) one.forget(place.topic)
+  /** All of its topic: the others may be asked for only when it is there again, and then nothing tells. */
+  async function renew({ topic }: Place, then: () => void): Promise<void> {
+    const all = [...partitions.values()].filter((one) => one.topic === topic)
+    const look = async (partition: Partition): Promise<void> => {
+      for (const one of [wire, session.main]) one.forget(topic)
       await makeTopics()
-      const [first = 0] = await session.main.offsets([place], 'earliest')
+      const [first = 0] = await session.main.offsets([partition], 'earliest')
       replace(partition, first)
-    })
+    }
+    await Promise.all(all.map((place) => settle(place, then, look)))
   }
 
   /** Until it is known from where to read on. */
