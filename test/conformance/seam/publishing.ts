@@ -37,6 +37,7 @@ claim('an empty body, and bytes that are a view into a larger buffer, arrive as 
   await publishAll(adapter, queue, [requestOf({ body: new Uint8Array(0) }), requestOf({ body: view })])
   const got = await (await collectDeliveries(adapter, queue)).came(2)
   const bodies = got.map(({ message }) => [...message.body])
+  if (!t.capabilities.isPartitioned) expect(bodies.map(({ length }) => length)).toEqual([0, 5])
   expect(bodies.toSorted((one, other) => one.length - other.length)).toEqual([[], [10, 11, 12, 13, 14]])
 })
 
