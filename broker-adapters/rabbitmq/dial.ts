@@ -37,10 +37,33 @@ const CLOSE_MS = 2_000
 const SETTLING_MS = 250
 
 /**
+ * Between two dials of which the first was refused. A server that stops or starts, or an operator who closes all connections,
+ * refuses logins and vhosts just so, and amqplib does not hand on the server's code: what is still refused then is an operator's
+ * to mend.
+ */
+const DOUBT_MS = 300
+
+/**
  * Connects to one node. Rejects with BROKER_REFUSED for what dialling again cannot mend, CONFIG if amqplib is missing, else
  * with BROKER_UNAVAILABLE.
  */
 export async function dial(node: RabbitmqNode, options: ResolvedRabbitmqOptions): Promise<Session> {
+  const { publishing, consuming } = await connectBoth(node, options).catch(async (error: unknown) => {
+    if (!(error instanceof BrokerError && error.code === 'BROKER_REFUSED')) throw error
+    await new Promise((resolve) => setTimeout(resolve, DOUBT_MS))
+    return connectBoth(node, options)
+  })
+  const session = holdSession(node, publishing, consuming)
+  const problem = versionProblem(publishing)
+  if (problem === undefined) return session
+  await session.end()
+  throw new BrokerError('BROKER_REFUSED', `${node.url}: ${problem}`)
+}
+
+async function connectBoth(
+  node: RabbitmqNode,
+  options: ResolvedRabbitmqOptions,
+): Promise<Pick<Session, 'publishing' | 'consuming'>> {
   const { connect } = await loadLibrary()
   const settings = {
     protocol: node.protocol,
@@ -61,13 +84,7 @@ export async function dial(node: RabbitmqNode, options: ResolvedRabbitmqOptions)
   const models = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
   const [publishing, consuming] = models
   const failure = opened.find((one) => one.status === 'rejected')
-  if (failure === undefined && publishing !== undefined && consuming !== undefined) {
-    const session = holdSession(node, publishing, consuming)
-    const problem = versionProblem(publishing)
-    if (problem === undefined) return session
-    await session.end()
-    throw new BrokerError('BROKER_REFUSED', `${node.url}: ${problem}`)
-  }
+  if (failure === undefined && publishing !== undefined && consuming !== undefined) return { publishing, consuming }
   for (const model of models) void closeModel(model)
   throw dialError(failure?.reason, node)
 }

@@ -14,13 +14,20 @@ export interface HandshakeServer {
   close(): Promise<void>
 }
 
-/** @param properties what `server-properties` has, texts only */
-export async function startHandshakeServer(properties: Readonly<Record<string, string>>): Promise<HandshakeServer> {
+/**
+ * @param properties what `server-properties` has, texts only
+ * @param answer to the opening of each connection, counted from 0: taken if not given
+ */
+export async function startHandshakeServer(
+  properties: Readonly<Record<string, string>>,
+  answer: (opened: number) => 'open' | 'close' = () => 'open',
+): Promise<HandshakeServer> {
+  let opened = 0
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     sockets.add(socket)
     socket.on('error', () => {})
-    shakeHands(socket, properties)
+    shakeHands(socket, properties, () => answer(opened++))
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo // of a TCP server that listens
@@ -34,7 +41,11 @@ export async function startHandshakeServer(properties: Readonly<Record<string, s
   }
 }
 
-function shakeHands(socket: Socket, properties: Readonly<Record<string, string>>): void {
+function shakeHands(
+  socket: Socket,
+  properties: Readonly<Record<string, string>>,
+  answer: () => 'open' | 'close',
+): void {
   let rest = Buffer.alloc(0)
   let isStarted = false
   socket.on('data', (bytes: Buffer) => {
@@ -48,7 +59,8 @@ function shakeHands(socket: Socket, properties: Readonly<Record<string, string>>
       const method = rest.readUInt16BE(9)
       rest = rest.subarray(size)
       if (method === METHOD.startOk) socket.write(frame(METHOD.tune, u16(10), u32(131_072), u16(0)))
-      if (method === METHOD.open) socket.write(frame(METHOD.openOk, shortText('')))
+      if (method === METHOD.open)
+        socket.write(answer() === 'open' ? frame(METHOD.openOk, shortText('')) : forcedClose())
       if (method === METHOD.close) socket.end(frame(METHOD.closeOk))
     }
   })
@@ -66,6 +78,12 @@ function startMethod(properties: Readonly<Record<string, string>>): Buffer {
     longText('PLAIN AMQPLAIN'),
     longText('en_US'),
   )
+}
+
+/** What a server says to all connections when it stops, or when an operator closes them. */
+function forcedClose(): Buffer {
+  const CONNECTION_FORCED = 320
+  return frame(METHOD.close, u16(CONNECTION_FORCED), shortText('CONNECTION_FORCED - shutdown'), u16(0), u16(0))
 }
 
 /** Of the first frame, its end included; undefined: not known yet. */
