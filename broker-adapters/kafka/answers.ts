@@ -1,5 +1,6 @@
 import type { Library, RawRecord } from './library.ts'
 import { protocolError } from './places.ts'
+import type { PlainRecords } from './record-batch.ts'
 import type { Fetched, Place, Position, StoredRecord } from './wire.ts'
 
 // What the server answers, as far as it is used: https://kafka.apache.org/protocol#protocol_messages
@@ -31,9 +32,12 @@ export interface FetchAnswer {
     readonly partitions: readonly {
       readonly partition: number
       readonly errorCode: number
-      readonly lastStableOffset: string
-      readonly abortedTransactions: readonly unknown[] | null
-      readonly messages: readonly RawRecord[]
+      readonly lastStableOffset: string | number
+      /** As codecs.ts reads it. */
+      readonly plain?: PlainRecords
+      /** As kafkajs does. */
+      readonly messages?: readonly RawRecord[]
+      readonly abortedTransactions?: readonly unknown[] | null
     }[]
   }[]
 }
@@ -54,13 +58,25 @@ export function fetchedOf(library: Library, position: Position, { responses }: F
   if (found === undefined) return { ...nothing, error: 'NO_ANSWER' }
   const error = library.errorName(found.errorCode)
   if (error !== undefined) return { ...nothing, error }
-  const records: StoredRecord[] = []
-  let nextOffset = offset
-  // What is read begins with a batch, and that may begin before the offset.
-  for (const { offset: at } of found.messages) nextOffset = Math.max(nextOffset, Number(at) + 1)
-  for (const raw of library.withoutAborted(found.messages, found.abortedTransactions ?? []))
-    if (!raw.isControlRecord && Number(raw.offset) >= offset) records.push(recordOf(raw))
-  return { topic, partition, from: offset, error, records, nextOffset, end: Number(found.lastStableOffset) }
+  const { records, nextOffset } = found.plain ?? plainOf(library, found.messages ?? [], found.abortedTransactions ?? [])
+  return {
+    topic,
+    partition,
+    from: offset,
+    error,
+    // What is read begins with a batch, and that may begin before the offset.
+    records: records.filter((record) => record.offset >= offset),
+    nextOffset: Math.max(offset, nextOffset),
+    end: Number(found.lastStableOffset),
+  }
+}
+
+function plainOf(library: Library, messages: readonly RawRecord[], aborted: readonly unknown[]): PlainRecords {
+  const records = library
+    .withoutAborted(messages, aborted)
+    .filter(({ isControlRecord }) => !isControlRecord)
+    .map(recordOf)
+  return { records, nextOffset: messages.reduce((next, { offset }) => Math.max(next, Number(offset) + 1), 0) }
 }
 
 function recordOf({ offset, timestamp, key, value, headers }: RawRecord): StoredRecord {

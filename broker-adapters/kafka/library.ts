@@ -2,6 +2,7 @@ import { createRequire } from 'node:module'
 import { connect as dialTcp, isIP, type Socket } from 'node:net'
 import { connect as dialTls, type ConnectionOptions } from 'node:tls'
 import { ConfigError } from '../../protocol/errors.ts'
+import type { Codec } from './codecs.ts'
 import { nameOfError } from './failures.ts'
 import type { ResolvedKafkaOptions } from './options.ts'
 
@@ -42,7 +43,7 @@ export interface Node {
 }
 
 interface ProtocolRequest {
-  readonly request: unknown
+  readonly request: { readonly apiVersion: number }
   readonly response: { readonly decode: (bytes: Buffer) => Promise<unknown> }
   readonly requestTimeout?: number
 }
@@ -54,8 +55,12 @@ export interface Library {
   /**
    * Sends a request and gives what the answer says, errors of single partitions included, of which the library itself would
    * throw only the first.
+   *
+   * @param codec writes the request and reads its answer, instead of the library, where it knows the version and the form
    */
-  ask(node: Node, name: RequestName, payload: object): Promise<unknown>
+  ask<Payload extends object>(node: Node, name: RequestName, payload: Payload, codec?: Codec<Payload>): Promise<unknown>
+  /** CRC-32C, which Node has not. */
+  readonly crcOf: (bytes: Buffer) => number
   /** The name of an error code; undefined: none. */
   errorName(code: number): string | undefined
   /** Without those of transactions that were given up. */
@@ -81,6 +86,7 @@ interface Insides {
   readonly requests: Readonly<Record<RequestName, unknown>>
   readonly apiKeys: Readonly<Record<RequestName, number>>
   readonly errorOf: (code: number) => { readonly type: string }
+  readonly crcOf: (bytes: Buffer) => number
   readonly withoutAborted: (options: {
     messages: readonly RawRecord[]
     abortedTransactions: readonly unknown[]
@@ -108,7 +114,8 @@ function load(): Insides {
   }
   const { Kafka } = require('kafkajs') as Pick<Insides, 'Kafka'> // the same
   const withoutAborted = require('kafkajs/src/consumer/filterAbortedMessages') as Insides['withoutAborted'] // the same
-  return { Kafka, requests, apiKeys, errorOf: createErrorFromCode, withoutAborted }
+  const crcOf = require('kafkajs/src/protocol/recordBatch/crc32C') as Insides['crcOf'] // the same
+  return { Kafka, requests, apiKeys, errorOf: createErrorFromCode, crcOf, withoutAborted }
 }
 
 function versionOf(require: NodeJS.Require): string {
@@ -141,7 +148,7 @@ export function openLibrary(
   options: ResolvedKafkaOptions,
   { use, onClosed }: { readonly use: string; readonly onClosed: (reason: string) => void },
 ): Library {
-  const { Kafka, requests, apiKeys, errorOf, withoutAborted } = loadLibrary()
+  const { Kafka, requests, apiKeys, errorOf, crcOf, withoutAborted } = loadLibrary()
   const sockets = new Set<Socket>()
   let isDestroyed = false
 
@@ -188,11 +195,19 @@ export function openLibrary(
       await node.connect()
       return node
     },
-    async ask(node, name, payload) {
+    async ask(node, name, payload, codec) {
       const { request, response, requestTimeout } = node.lookupRequest(apiKeys[name], requests[name])(payload)
-      const asTheyAre = { decode: response.decode, parse: (data: unknown) => Promise.resolve(data) }
-      return node.connectionPool.send({ request, response: asTheyAre, requestTimeout })
+      const { write, read } = codec !== undefined && isKnown(codec, request.apiVersion) ? codec : NO_CODEC
+      return node.connectionPool.send({
+        request: write === undefined ? request : { ...request, encode: async () => ({ buffer: write(payload) }) },
+        response: {
+          decode: async (bytes: Buffer) => read?.(bytes) ?? response.decode(bytes),
+          parse: async (data: unknown) => data, // as it is
+        },
+        requestTimeout,
+      })
     },
+    crcOf,
     errorName: (code) => (code === 0 ? undefined : errorOf(code).type),
     withoutAborted: (messages, aborted) =>
       aborted.length === 0 ? messages : withoutAborted({ messages, abortedTransactions: aborted }),
@@ -202,6 +217,12 @@ export function openLibrary(
       sockets.clear()
     },
   }
+}
+
+const NO_CODEC: Pick<Codec<object>, 'write' | 'read'> = {}
+
+function isKnown({ versions: [first, last] }: Codec<never>, version: number): boolean {
+  return version >= first && version <= last
 }
 
 /** The library would divide an IPv6 address at its first colon. */

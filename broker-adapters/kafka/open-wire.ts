@@ -6,6 +6,7 @@ import {
   type OffsetsAnswer,
   type ProduceAnswer,
 } from './answers.ts'
+import { FETCH_CODEC, produceCodec } from './codecs.ts'
 import { isStale, nameOfError, provesNotStored, shortOf } from './failures.ts'
 import { openLibrary, type Node } from './library.ts'
 import { createNodes } from './nodes.ts'
@@ -25,6 +26,7 @@ interface WireOptions {
 export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wire {
   const library = openLibrary(options, { use, onClosed })
   const nodes = createNodes(library, options.nodes.length)
+  const producing = produceCodec(library.crcOf)
   const topics = new Map<string, { readonly facts: Promise<TopicFacts | undefined>; readonly at: number }>()
 
   /** Also tells which nodes there are, whoever asks. */
@@ -92,7 +94,7 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
     }
     try {
       const topicData = groupByTopic(batches, ({ partition, records }) => ({ partition, messages: records }))
-      const answer = await library.ask(node, 'Produce', { acks: -1, timeout: timeoutMs, topicData })
+      const answer = await library.ask(node, 'Produce', { acks: -1, timeout: timeoutMs, topicData }, producing)
       const { topics: answered } = answer as ProduceAnswer // so the protocol says
       return batches.map((batch) => appendedOf(batch, answered))
     } catch (error) {
@@ -162,17 +164,13 @@ export function openWire({ options, use, onClosed = () => {} }: WireOptions): Wi
     },
     async fetch(leader, positions, { waitMs, maxBytes }) {
       const node = await nodes.node(leader)
-      const answer = (await library.ask(node, 'Fetch', {
-        maxWaitTime: waitMs,
-        minBytes: 1,
-        maxBytes,
-        isolationLevel: 1,
-        topics: groupByTopic(positions, ({ partition, offset }) => ({
-          partition,
-          fetchOffset: String(offset),
-          maxBytes: BYTES_OF_PARTITION,
-        })),
-      })) as FetchAnswer // so the protocol says
+      const topics = groupByTopic(positions, ({ partition, offset }) => ({
+        partition,
+        fetchOffset: String(offset),
+        maxBytes: BYTES_OF_PARTITION,
+      }))
+      const payload = { maxWaitTime: waitMs, minBytes: 1, maxBytes, isolationLevel: 1, topics }
+      const answer = (await library.ask(node, 'Fetch', payload, FETCH_CODEC)) as FetchAnswer // so the protocol says
       return positions.map((position) => fetchedOf(library, position, answer))
     },
     offsets: (places, wish) => whileMoving(() => askOffsets(places, wish)),
