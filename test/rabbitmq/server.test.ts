@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'amqplib'
 import { expect, inject, onTestFinished, test, vi } from 'vitest'
-import { eventually } from '../support/eventually.ts'
+import { eventuallyPasses } from '../support/eventually.ts'
 import { startRabbitmq } from '../support/rabbitmq.ts'
 
 const { hasPackage } = inject('rabbitmq')
@@ -22,13 +22,18 @@ test.skipIf(!hasPackage)(
     await channel.assertQueue('kept', { durable: true })
     channel.sendToQueue('kept', Buffer.from('x'), { persistent: true })
     await channel.waitForConfirms()
+    // It answers before it has read its queues.
+    const keeps = (): Promise<void> =>
+      eventuallyPasses(async () => expect(await server.ctl('list_queues', 'name', 'messages')).toContain('kept\t1'), {
+        within: 20_000,
+      })
     await server.kill()
     await expect(connect(server.url)).rejects.toThrow(/ECONN/)
     await server.start()
+    await keeps()
     await server.stop()
     await server.start()
-    // It answers before it has read its queues.
-    await eventually(async () => (await server.ctl('list_queues', 'name', 'messages')).includes('kept\t1'))
+    await keeps()
     await server.end()
     expect(readdirSync(temporary)).toEqual([])
     rmdirSync(temporary)
