@@ -199,7 +199,7 @@ export function openLibrary(
       const { request, response, requestTimeout } = node.lookupRequest(apiKeys[name], requests[name])(payload)
       const { write, read } = codec !== undefined && isKnown(codec, request.apiVersion) ? codec : NO_CODEC
       return node.connectionPool.send({
-        request: write === undefined ? request : { ...request, encode: async () => ({ buffer: write(payload) }) },
+        request: write === undefined ? request : { ...request, encode: async () => encoded(write(payload)) },
         response: {
           decode: async (bytes: Buffer) => read?.(bytes) ?? response.decode(bytes),
           parse: async (data: unknown) => data, // as it is
@@ -217,6 +217,11 @@ export function openLibrary(
       sockets.clear()
     },
   }
+}
+
+/** As much of the library's own encoder as it looks at. */
+function encoded(buffer: Buffer): object {
+  return { buf: buffer, buffer }
 }
 
 const NO_CODEC: Pick<Codec<object>, 'write' | 'read'> = {}
