@@ -56,7 +56,7 @@ export function createPublisher({
     try {
       const body = encodeInput(state, method, request.input)
       if (state.kind !== 'send') state.onReply = receiverOf(state, method, request)
-      const message = toMessage(state, method, { ...request, body })
+      const message = toMessage(state, method, request, body)
       if (state.failFast)
         void checkBroker(state).then((error) =>
           error === undefined ? enqueue(state, message) : state.answer(failed(error)),
@@ -104,14 +104,8 @@ export function createPublisher({
   function toMessage(
     state: CallState,
     method: StubMethod,
-    {
-      headers,
-      options,
-      stream,
-      body,
-    }: Pick<PublishRequest, 'headers' | 'options' | 'stream'> & {
-      readonly body: Uint8Array
-    },
+    { headers, options, stream }: Pick<PublishRequest, 'headers' | 'options' | 'stream'>,
+    body: Uint8Array,
   ): OutboxEntry['message'] {
     const depth = state.kind !== 'send' ? (callScope.getStore()?.depth ?? 0) : 0
     // Assigned one by one: this is done for every call, and spreading what is conditional is many times slower.

@@ -128,5 +128,7 @@ function isStray(outcome: Appended, [first]: readonly Waiting[]): boolean {
 
 /** Of the record at this place in its batch. */
 function nth(outcome: Appended, at: number): Appended {
-  return outcome.status === 'stored' ? { ...outcome, offset: outcome.offset + at } : outcome
+  if (outcome.status !== 'stored') return outcome
+  const { offset, timestamp } = outcome
+  return { status: 'stored', offset: offset + at, timestamp }
 }
