@@ -106,7 +106,7 @@ function load(): Insides {
   const version = versionOf(require)
   if (!VERSION.test(version))
     throw new ConfigError(`the Kafka adapter works with kafkajs 2.2 and found ${version}: npm i kafkajs@2.2.4`)
-  quietTimer(require)
+  quietTimers(require)
   const { requests } = require('kafkajs/src/protocol/requests') as Pick<Insides, 'requests'> // of the version that was checked
   const apiKeys = require('kafkajs/src/protocol/requests/apiKeys') as Insides['apiKeys'] // the same
   const { createErrorFromCode } = require('kafkajs/src/protocol/error') as {
@@ -128,18 +128,40 @@ function versionOf(require: NodeJS.Require): string {
   }
 }
 
+interface RequestQueue {
+  readonly pending: readonly unknown[]
+  readonly throttledUntil: number
+  readonly enforceRequestTimeout: boolean
+  readonly requestTimeout: number
+  readonly inflight: ReadonlyMap<number, { sentAt: number; requestTimeout: number; timeoutRequest(): void }>
+  requestTimeoutIntervalId: NodeJS.Timeout | undefined
+  readonly isConnected: () => boolean
+  destroy(): void
+  scheduleCheckPendingRequests: (this: RequestQueue) => void
+  scheduleRequestTimeoutCheck: (this: RequestQueue) => void
+}
+
 /**
- * Each connection looks every millisecond, for ever, for requests that wait although none does: 4 % of a core for an idle
- * client. https://github.com/tulios/kafkajs/issues/1751
+ * Each connection looks every 10 ms, for ever, for requests that wait although none does
+ * (https://github.com/tulios/kafkajs/issues/1751), and every 100 ms for answers that are overdue, which may take half a minute:
+ * most of what an idle process did. Both hold for whoever else uses the library in this process.
  */
-function quietTimer(require: NodeJS.Require): void {
-  const { prototype } = require('kafkajs/src/network/requestQueue') as {
-    prototype: { pending: unknown[]; throttledUntil: number; scheduleCheckPendingRequests: () => void } // of the version that was checked
-  }
+function quietTimers(require: NodeJS.Require): void {
+  const { prototype } = require('kafkajs/src/network/requestQueue') as { prototype: RequestQueue } // of the version that was checked
   const schedule = prototype.scheduleCheckPendingRequests
   prototype.scheduleCheckPendingRequests = function check(): void {
     if (this.pending.length === 0 && this.throttledUntil <= Date.now()) return
     schedule.call(this)
+  }
+  prototype.scheduleRequestTimeoutCheck = function watch(): void {
+    if (!this.enforceRequestTimeout) return
+    this.destroy()
+    const look = (): void => {
+      const now = Date.now()
+      for (const one of this.inflight.values()) if (now - one.sentAt > one.requestTimeout) one.timeoutRequest()
+      if (!this.isConnected()) this.destroy()
+    }
+    this.requestTimeoutIntervalId = setInterval(look, Math.min(this.requestTimeout / 10, 1_000))
   }
 }
 

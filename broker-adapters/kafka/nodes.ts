@@ -8,13 +8,24 @@ export interface Nodes {
   /** Whichever there is. */
   any(): Promise<Node>
   /** Somebody has told of it. */
-  learn(address: { readonly nodeId: number; readonly host: string; readonly port: number }): void
+  learn(address: Address & { readonly nodeId: number }): void
+}
+
+interface Address {
+  readonly host: string
+  readonly port: number
+}
+
+function isSame(one: Address, other: Address): boolean {
+  return one.host === other.host && one.port === other.port
 }
 
 export function createNodes(library: Library, configured: number): Nodes {
-  const addresses = new Map<number, { readonly nodeId: number; readonly host: string; readonly port: number }>()
+  const addresses = new Map<number, Address & { readonly nodeId: number }>()
   const open = new Map<number, Promise<Node>>()
   let seed: Promise<Node> | undefined
+  /** What `seed` has become. */
+  let reached: Node | undefined
 
   async function connected(dialled: Promise<Node>): Promise<Node> {
     const node = await dialled
@@ -26,7 +37,8 @@ export function createNodes(library: Library, configured: number): Nodes {
     let last: unknown
     for (let tries = 0; tries < configured; tries++) {
       try {
-        return await library.dial()
+        reached = await library.dial()
+        return reached
       } catch (error) {
         last = error
       }
@@ -59,6 +71,7 @@ export function createNodes(library: Library, configured: number): Nodes {
         return await connected(seed)
       } catch (error) {
         seed = undefined
+        reached = undefined
         for (const id of addresses.keys()) {
           const found = await node(id).catch(() => undefined)
           if (found !== undefined) return found
@@ -68,9 +81,12 @@ export function createNodes(library: Library, configured: number): Nodes {
     },
     learn(address) {
       const known = addresses.get(address.nodeId)
-      if (known?.host === address.host && known.port === address.port) return
+      if (known !== undefined && isSame(known, address)) return
       addresses.set(address.nodeId, address)
       open.delete(address.nodeId)
+      // Half of the connections, where the configured address is the one that the node tells.
+      if (reached !== undefined && isSame(reached.connectionPool, address))
+        open.set(address.nodeId, Promise.resolve(reached))
     },
   }
 }

@@ -89,10 +89,38 @@ test('a connection that waits for nothing looks for nothing', () => {
   clearTimeout(queue.throttleCheckTimeoutId ?? undefined)
 })
 
+test('an answer that is overdue is given up, and a connection that is gone is not looked at any more', async () => {
+  loadLibrary()
+  const Queue = require('kafkajs/src/network/requestQueue') as new (options: object) => Looking // of the version that was checked
+  let isConnected = true
+  const queue = new Queue({
+    enforceRequestTimeout: true,
+    requestTimeout: 100,
+    logger: {},
+    isConnected: () => isConnected,
+  })
+  queue.scheduleRequestTimeoutCheck()
+  const timedOut = await new Promise<string>((resolve) => {
+    const about = (name: string, sentAt: number) => ({
+      sentAt,
+      requestTimeout: 100,
+      timeoutRequest: () => resolve(name),
+    })
+    queue.inflight.set(1, about('in time', Date.now() + 60_000))
+    queue.inflight.set(2, about('late', Date.now() - 101))
+  })
+  expect(timedOut).toBe('late')
+  isConnected = false
+  await expect.poll(() => Reflect.get(queue.requestTimeoutIntervalId ?? {}, '_destroyed')).toBe(true)
+})
+
 interface Looking {
   readonly pending: readonly unknown[]
   throttledUntil: number
   readonly throttleCheckTimeoutId: NodeJS.Timeout | null
+  readonly requestTimeoutIntervalId: NodeJS.Timeout | undefined
+  readonly inflight: Map<number, object>
   scheduleCheckPendingRequests(): void
+  scheduleRequestTimeoutCheck(): void
   destroy(): void
 }
