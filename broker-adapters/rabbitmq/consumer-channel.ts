@@ -1,4 +1,4 @@
-import type { Channel, ConsumeMessage } from 'amqplib'
+import type { Channel, ConsumeMessage, Message } from 'amqplib'
 import type { PublishOutcome } from '../adapter.ts'
 import { openChannel } from './channels.ts'
 import type { Session } from './dial.ts'
@@ -25,7 +25,7 @@ export interface ConsumerChannel {
   also(queue: string, onMessage: (raw: ConsumeMessage) => void): Promise<void>
   /** Ends it at once: whatever is unsettled goes back in the order in which it came. */
   close(): Promise<void>
-  /** The session is gone. */
+  /** The session is gone, or going. */
   end(): void
 }
 
@@ -44,7 +44,9 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   let onMessage = (raw: ConsumeMessage): void => void early.push(raw)
   const channel = await openChannel(session)
   const returns: RawMessage[] = []
-  let unsettled = 0
+  const acks = new Set<number>()
+  /** By delivery tag, in order. */
+  const unsettled = new Set<number>()
   let isCancelled = false
   let isOver = false
   let why = 'the channel was closed'
@@ -61,9 +63,9 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
     channel.close().catch(() => {}) // it is closed already
   }
   /** A channel that is going counts as gone: what it would settle comes back. */
-  function settle(act: () => void): void {
+  function settle(tags: Iterable<number>, act: () => void): void {
     if (isOver) return
-    unsettled--
+    for (const tag of tags) unsettled.delete(tag)
     session.noteSettled()
     try {
       act()
@@ -74,14 +76,26 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
     endIfDone()
   }
   function endIfDone(): void {
-    if (!isCancelled || unsettled > 0 || isOver) return
+    if (!isCancelled || unsettled.size > 0 || isOver) return
     finish(true)
     void session.settled().then(closeChannel)
   }
   /** In the order of the queue, as that is the order in which the server puts them back. */
   function flushReturns(): void {
     const ordered = returns.splice(0).toSorted((one, other) => one.fields.deliveryTag - other.fields.deliveryTag)
-    for (const raw of ordered) settle(() => channel.nack(raw, false, true))
+    for (const raw of ordered) settle([raw.fields.deliveryTag], () => channel.nack(raw, false, true))
+  }
+  /** What was done in one turn of the event loop: up to the first one that is still at work it is one ack for all of them. */
+  function flushAcks(): void {
+    const first: number[] = []
+    for (const tag of unsettled) {
+      if (!acks.delete(tag)) break
+      first.push(tag)
+    }
+    const last = first.at(-1)
+    if (last !== undefined) settle(first, () => channel.ack(tagged(last), true))
+    for (const tag of acks) settle([tag], () => channel.ack(tagged(tag)))
+    acks.clear()
   }
   function onDelivery(raw: ConsumeMessage | null, handle: (raw: ConsumeMessage) => void): void {
     if (raw === null) {
@@ -89,7 +103,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
       finish(false)
       return closeChannel()
     }
-    unsettled++
+    unsettled.add(raw.fields.deliveryTag)
     handle(raw)
   }
 
@@ -104,7 +118,11 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
       onMessage = listener
       for (const raw of early.splice(0)) listener(raw)
     },
-    ack: (raw) => settle(() => channel.ack(raw)),
+    ack({ fields: { deliveryTag } }) {
+      acks.add(deliveryTag)
+      session.noteSettled() // who ends the session waits for what is about to be
+      if (acks.size === 1) process.nextTick(flushAcks)
+    },
     giveBack(raw) {
       returns.push(raw)
       if (returns.length === 1) queueMicrotask(flushReturns) // what is given back together
@@ -122,11 +140,15 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
     },
     async close() {
       if (isOver) return
+      flushAcks()
       finish(true)
       await session.settled()
       await channel.close().catch(() => {}) // it is closed already
     },
-    end: () => finish(false),
+    end() {
+      flushAcks() // where the session is about to be ended by ourselves
+      finish(false)
+    },
   }
   channel.on('error', (error) => (why = shortOf(error)))
   channel.on('handler-error', (error) => (why = shortOf(error)))
@@ -134,6 +156,11 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   await channel.prefetch(prefetch)
   consumerTag = (await channel.consume(queue, (raw) => onDelivery(raw, onMessage))).consumerTag
   return consumer
+}
+
+/** All of a message that an ack says. */
+function tagged(deliveryTag: number): Message {
+  return { fields: { deliveryTag } } as Message // amqplib reads nothing else
 }
 
 /** Between two tries to store a copy. */
