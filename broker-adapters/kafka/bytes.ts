@@ -155,6 +155,16 @@ export class ByteReader {
     return length < 0 ? '' : this.take(length).toString('utf8')
   }
 
+  /** Bytes behind their length of 32 bits. */
+  bytes32(): Buffer {
+    return this.take(Math.max(0, this.int32()))
+  }
+
+  /** Items behind their count of 32 bits. */
+  list<T>(item: () => T): T[] {
+    return Array.from({ length: this.int32() }, item)
+  }
+
   take(length: number): Buffer {
     return this.bytes.subarray(this.at, (this.at += length))
   }

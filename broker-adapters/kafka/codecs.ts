@@ -96,7 +96,6 @@ function readPartition(from: ByteReader): PartitionAnswer | undefined {
   from.skip(8)
   if (from.int32() > 0) return undefined // transactions that were given up
   from.skip(4)
-  const length = from.int32()
-  const plain = readBatches(from.take(Math.max(0, length)))
+  const plain = readBatches(from.bytes32())
   return plain && { partition, errorCode, lastStableOffset, plain }
 }

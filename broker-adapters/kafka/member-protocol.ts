@@ -1,5 +1,6 @@
 import { messageOf } from '../../protocol/errors.ts'
 import type { MemberFacts, Part } from './assigner.ts'
+import { ByteReader } from './bytes.ts'
 import type { Place } from './wire.ts'
 
 // What members and the one that leads write to each other, in the form of Kafka's own consumers, so that its tools can show it:
@@ -8,6 +9,7 @@ import type { Place } from './wire.ts'
 
 /** Members of other protocols do not get into the group. */
 export const PROTOCOL = 'replyto-1'
+const VERSION_BYTES = 2
 
 export function writeFacts(facts: MemberFacts): Buffer {
   const { topics, ...rest } = facts
@@ -16,11 +18,11 @@ export function writeFacts(facts: MemberFacts): Buffer {
 
 /** @throws Error for what no member of ours wrote */
 export function readFacts(metadata: Buffer): MemberFacts {
-  const reader = createReader(metadata)
-  reader.int16()
+  const reader = new ByteReader(metadata)
+  reader.skip(VERSION_BYTES)
   const topics = reader.list(() => reader.string())
   try {
-    const rest = JSON.parse(reader.bytes().toString('utf8')) as Omit<MemberFacts, 'topics'> // written by `writeFacts`
+    const rest = JSON.parse(reader.bytes32().toString()) as Omit<MemberFacts, 'topics'> // written by `writeFacts`
     return { ...rest, topics }
   } catch (error) {
     throw new Error(`a member's metadata cannot be read: ${messageOf(error)}`, { cause: error })
@@ -38,14 +40,14 @@ export function writePart({ places, drying }: Part): Buffer {
 
 /** Empty: this member got nothing. */
 export function readPart(assignment: Buffer): Part {
-  if (assignment.length < 2) return { places: [], drying: [] }
-  const reader = createReader(assignment)
-  reader.int16()
+  if (assignment.length < VERSION_BYTES) return { places: [], drying: [] }
+  const reader = new ByteReader(assignment)
+  reader.skip(VERSION_BYTES)
   const topics = reader.list(() => {
     const topic = reader.string()
     return reader.list(() => ({ topic, partition: reader.int32() }))
   })
-  const drying = JSON.parse(reader.bytes().toString('utf8')) as readonly Place[] // written by `writePart`
+  const drying = JSON.parse(reader.bytes32().toString()) as readonly Place[] // written by `writePart`
   return { places: topics.flat(), drying }
 }
 
@@ -67,17 +69,4 @@ function bytes(content: Buffer): Buffer {
 }
 function list(items: readonly Buffer[]): Buffer {
   return Buffer.concat([int32(items.length), ...items])
-}
-
-function createReader(buffer: Buffer) {
-  let at = 0
-  const take = (length: number): Buffer => buffer.subarray(at, (at += length))
-  const reader = {
-    int16: () => take(2).readInt16BE(),
-    int32: () => take(4).readInt32BE(),
-    string: () => take(reader.int16()).toString('utf8'),
-    bytes: () => take(Math.max(0, reader.int32())),
-    list: <T>(item: () => T): T[] => Array.from({ length: reader.int32() }, item),
-  }
-  return reader
 }

@@ -209,17 +209,16 @@ async function theirBatch({ firstOffset, compression }: { firstOffset: number; c
 
 function readProduce(bytes: Buffer): unknown {
   const from = new ByteReader(bytes)
-  const list = <T>(item: () => T): T[] => Array.from({ length: from.int32() }, item)
   const readPart = () => {
     const partition = from.int32()
-    const { records = [], nextOffset } = readBatches(from.take(from.int32())) ?? {}
+    const { records = [], nextOffset } = readBatches(from.bytes32()) ?? {}
     return { partition, nextOffset, records: records.map((one) => ({ ...one, timestamp: 0 })) }
   }
   return {
     transaction: from.int16(),
     acks: from.int16(),
     timeout: from.int32(),
-    topics: list(() => ({ topic: from.string(), partitions: list(readPart) })),
+    topics: from.list(() => ({ topic: from.string(), partitions: from.list(readPart) })),
     isAll: from.at === bytes.length,
   }
 }
