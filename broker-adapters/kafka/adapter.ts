@@ -1,7 +1,7 @@
-import { BrokerError, messageOf } from '../../protocol/errors.ts'
 import type { QueueRef } from '../../protocol/message.ts'
 import type { AdapterContext, BrokerAdapter, Capabilities } from '../adapter.ts'
 import { createLink, type Link } from '../link.ts'
+import { createGuard, createLinked, openOf } from '../linked.ts'
 import { createStandingSet, type StandingSet } from '../standing.ts'
 import { within } from '../within.ts'
 import { assertReadable, assertWritable } from './access.ts'
@@ -60,16 +60,10 @@ const NOTHING = Buffer.alloc(0)
 /** Kafka: a queue is a topic, an inbox a place in a partition. Topics in topics.ts and docs/kafka.md. */
 export function createKafkaAdapter(options: ResolvedKafkaOptions): BrokerAdapter {
   const { url } = options
-  let running: Running | undefined
-  let started: Promise<void> | undefined
-  let stopped: Promise<void> | undefined
+  const linked = createLinked<Open, Running>({ url, stop, assemble: (context) => assemble(options, context) })
   let inboxes = 0
-  const declared = new Map<string, Promise<void>>()
+  const { current } = linked
 
-  function current(): Running {
-    if (running === undefined) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is not started`)
-    return running
-  }
   function queueOf(queue: QueueRef): WorkQueue {
     return workQueue(current().context.namespace, queue)
   }
@@ -92,47 +86,19 @@ export function createKafkaAdapter(options: ResolvedKafkaOptions): BrokerAdapter
         storedMeans: 'page cache',
       }
     },
-    start(context) {
-      started ??= (() => {
-        running = assemble(options, context)
-        return running.link.start()
-      })()
-      return started
-    },
-    stop() {
-      stopped ??= stop(running)
-      return stopped
-    },
+    start: linked.start,
+    stop: linked.stop,
     async declare(ref) {
-      const { topics, standings, open, context } = current()
+      const { topics, open, context } = current()
       const queue = queueOf(ref)
-      const standing = {
-        establish: () =>
-          throughSeam(url, async () => {
-            const { main } = open().session
-            await ensureTopics(main, topics.work(queue))
-          }),
-      }
-      const known = declared.get(queue.name)
-      if (known !== undefined) {
-        await known
-        return standing.establish() // asked again because it is said to be missing
-      }
-      const ready = standings.add(standing)
-      declared.set(queue.name, ready)
-      ready.catch(() => declared.delete(queue.name))
-      await ready
-      for (const topic of topics.work(queue)) void warnOfSettings(open().session.main, topic, context.log)
+      const isFirst = await linked.declare(queue.name, () =>
+        throughSeam(url, async () => void (await ensureTopics(open().session.main, topics.work(queue)))),
+      )
+      if (isFirst) for (const topic of topics.work(queue)) void warnOfSettings(open().session.main, topic, context.log)
     },
     async publish(ref, messages) {
       const queue = queueOf(ref)
-      let storing: Storing
-      try {
-        ;({ storing } = current().open())
-      } catch (error) {
-        return messages.map(() => ({ status: 'notSent', reason: messageOf(error) }))
-      }
-      return storing.storeAll(queue, messages)
+      return linked.publish(messages, (storing) => storing.storeAll(queue, messages))
     },
     async consume(ref, { prefetch }, onDelivery) {
       const { context, standings, settling, consumers, broadcasts, signals, open, topics } = current()
@@ -188,13 +154,7 @@ export function createKafkaAdapter(options: ResolvedKafkaOptions): BrokerAdapter
       return openInbox(parts, { id: `${context.processId}.${++inboxes}`, onRecreated, onReply })
     },
     openMailbox: (callId, { createForMs }, onReply) => current().mailboxes.open(callId, createForMs, onReply),
-    async reply(address, replies) {
-      try {
-        return await current().open().replying.reply(address, replies)
-      } catch {
-        return replies.map(() => 'unknown')
-      }
-    },
+    reply: linked.reply,
     park: (ref, message, why) =>
       ask(async ({ session }) => {
         const queue = queueOf(ref)
@@ -248,13 +208,7 @@ function assemble(options: ResolvedKafkaOptions, context: AdapterContext): Runni
   const consumers = new Set<OwnSubscription>()
   let open: Open | undefined
   let forwarder: { readonly session: Session; readonly running: Promise<Forwarder | undefined> } | undefined
-  const guard = (what: string, run: () => void): void => {
-    try {
-      run()
-    } catch (error) {
-      context.log('error', 'LISTENER', `${what} threw: ${messageOf(error)}`)
-    }
-  }
+  const guard = createGuard(context.log)
   const link = createLink<Session>({
     context,
     url,
@@ -278,11 +232,7 @@ function assemble(options: ResolvedKafkaOptions, context: AdapterContext): Runni
       for (const consumer of consumers) consumer.loseAll()
     },
   })
-  const openNow = (): Open => {
-    const session = link.session()
-    if (open?.session !== session) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is away`)
-    return open
-  }
+  const openNow = (): Open => openOf(link, open, url)
   const session = (): Session => openNow().session
   const standings = createStandingSet(() => open !== undefined)
   const parts = { context, topics, session, standings, guard, url }
@@ -323,8 +273,7 @@ function assemble(options: ResolvedKafkaOptions, context: AdapterContext): Runni
 }
 
 /** What is held goes back at once, what was settled reaches the server, the connections end, waiting promises end. */
-async function stop(running: Running | undefined): Promise<void> {
-  if (running === undefined) return
+async function stop(running: Running): Promise<void> {
   const { standings, consumers, broadcasts, mailboxes, link } = running
   standings.stop()
   try {

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { BrokerError, messageOf } from '../../protocol/errors.ts'
+import { BrokerError } from '../../protocol/errors.ts'
 import type { QueueRef } from '../../protocol/message.ts'
-import { queueName } from '../../protocol/queue-names.ts'
 import type { AdapterContext, BrokerAdapter } from '../adapter.ts'
 import { createLink, type Link } from '../link.ts'
+import { createGuard, createLinked, openOf } from '../linked.ts'
 import { createStandingSet, type StandingSet } from '../standing.ts'
 import { createBroadcasts, type Broadcasts } from './broadcasts.ts'
 import { throughSeam } from './channels.ts'
@@ -20,7 +20,7 @@ import { createPublisher } from './publisher.ts'
 import { createReplying, type Replying } from './replying.ts'
 import { createRestore, type Restore } from './restoring.ts'
 import { purgeDead, purgeDelayed, purgeReady, readStats } from './stats.ts'
-import { createStoring, type Storing } from './storing.ts'
+import { createStoring } from './storing.ts'
 import { createConsuming, type Consuming } from './consuming.ts'
 import { MAX_KEEP_MS, workQueue, type WorkQueue } from './topology.ts'
 
@@ -51,15 +51,9 @@ interface Running {
 /** RabbitMQ: a queue is a quorum queue, a reply address a queue of its own. Topology in topology.ts and docs/rabbitmq.md. */
 export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerAdapter {
   const url = options.nodes.map((node) => node.url).join(',')
-  let running: Running | undefined
-  let started: Promise<void> | undefined
-  let stopped: Promise<void> | undefined
-  const declared = new Map<string, Promise<void>>()
+  const linked = createLinked<Open, Running>({ url, stop, assemble: (context) => assemble(options, url, context) })
+  const { current } = linked
 
-  function current(): Running {
-    if (running === undefined) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is not started`)
-    return running
-  }
   function queueOf(queue: QueueRef): WorkQueue {
     return workQueue(current().context.namespace, queue)
   }
@@ -81,42 +75,20 @@ export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerA
       maxMessageBytes: options.maxMessageBytes,
       storedMeans: 'disk',
     },
-    start(context) {
-      started ??= (() => {
-        running = assemble(options, url, context)
-        return running.link.start()
-      })()
-      return started
-    },
-    stop() {
-      stopped ??= stop(running)
-      return stopped
-    },
+    start: linked.start,
+    stop: linked.stop,
     async declare(ref) {
-      const { standings, open, context } = current()
-      const name = queueName(context.namespace, ref)
+      const { open, context } = current()
       const queue = queueOf(ref)
-      const establish = (): Promise<void> =>
-        throughSeam(url, () => declareWork(open().session, context.namespace, queue, context.log))
-      const known = declared.get(name)
-      if (known === undefined) {
-        const ready = standings.add({ establish })
-        declared.set(name, ready)
-        ready.catch(() => declared.delete(name))
-        return ready
-      }
-      await known
-      return establish() // asked again because it is said to be missing
+      await linked.declare(queue.name, () =>
+        throughSeam(url, () => declareWork(open().session, context.namespace, queue, context.log)),
+      )
     },
     async publish(ref, messages) {
       const queue = queueOf(ref)
-      let storing: Storing
-      try {
-        ;({ storing } = current().open())
-      } catch (error) {
-        return messages.map(() => ({ status: 'notSent', reason: messageOf(error) }))
-      }
-      return Promise.all(messages.map((message) => storing.store(queue, message)))
+      return linked.publish(messages, (storing) =>
+        Promise.all(messages.map((message) => storing.store(queue, message))),
+      )
     },
     async consume(ref, { prefetch }, onDelivery) {
       return current().consuming.consume({ queue: queueOf(ref), prefetch, onDelivery })
@@ -128,13 +100,7 @@ export function createRabbitmqAdapter(options: ResolvedRabbitmqOptions): BrokerA
       return openInbox(parts, { address, type: options.replyQueueType, leaseMs, onRecreated, onReply })
     },
     openMailbox: (callId, { createForMs }, onReply) => current().mailboxes.open(callId, createForMs, onReply),
-    async reply(address, replies) {
-      try {
-        return await current().open().replying.reply(address, replies)
-      } catch {
-        return replies.map(() => 'unknown')
-      }
-    },
+    reply: linked.reply,
     park: (ref, message, why) =>
       ask(async ({ storing }) => {
         const { status, reason } = await storing.bury(queueOf(ref), message, why)
@@ -169,13 +135,7 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
   const { namespace, log } = context
   let open: Open | undefined
   let isReconnect = false
-  const guard = (what: string, run: () => void): void => {
-    try {
-      run()
-    } catch (error) {
-      log('error', 'RABBITMQ_CALLBACK', `${what} threw: ${messageOf(error)}`)
-    }
-  }
+  const guard = createGuard(log)
   const link = createLink({
     context,
     url,
@@ -199,11 +159,7 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
       consuming.loseAll()
     },
   })
-  const openNow = (): Open => {
-    const session = link.session()
-    if (open?.session !== session) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is away`)
-    return open
-  }
+  const openNow = (): Open => openOf(link, open, url)
   const session = (): Session => openNow().session
   const standings = createStandingSet(() => open !== undefined)
   const restore = createRestore(session, log)
@@ -217,8 +173,7 @@ function assemble(options: ResolvedRabbitmqOptions, url: string, context: Adapte
 }
 
 /** What was settled reaches the server, the connections end, waiting promises end. */
-async function stop(running: Running | undefined): Promise<void> {
-  if (running === undefined) return
+async function stop(running: Running): Promise<void> {
   running.standings.stop()
   await running.link.stop()
 }

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { BrokerError, messageOf } from '../../protocol/errors.ts'
 import type { QueueRef } from '../../protocol/message.ts'
 import type { AdapterContext, BrokerAdapter } from '../adapter.ts'
 import { createLink, type Link } from '../link.ts'
+import { createGuard, createLinked, openOf } from '../linked.ts'
 import { createStandingSet, type StandingSet } from '../standing.ts'
 import { createConsumer, type OwnSubscription } from './consumer.ts'
 import { dial, inTime, type Session } from './dial.ts'
@@ -47,15 +47,9 @@ interface Running {
 /** Redis: a queue is one of BullMQ, an inbox a stream. Keys in keys.ts and docs/redis.md. */
 export function createRedisAdapter(options: ResolvedRedisOptions): BrokerAdapter {
   const url = options.nodes.map(({ shown }) => shown).join(',')
-  let running: Running | undefined
-  let started: Promise<void> | undefined
-  let stopped: Promise<void> | undefined
-  const declared = new Map<string, Promise<void>>()
+  const linked = createLinked<Open, Running>({ url, stop, assemble: (context) => assemble(options, url, context) })
+  const { current } = linked
 
-  function current(): Running {
-    if (running === undefined) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is not started`)
-    return running
-  }
   function queueOf(queue: QueueRef): WorkQueue {
     return workQueue(current().context.namespace, queue)
   }
@@ -76,43 +70,21 @@ export function createRedisAdapter(options: ResolvedRedisOptions): BrokerAdapter
         ackTimeoutMs: undefined,
         recoveryMs: options.lockMs + 2 * options.stalledCheckMs,
         maxMessageBytes: options.maxMessageBytes,
-        storedMeans: storedMeans(running?.facts()),
+        storedMeans: storedMeans(linked.running?.facts()),
       }
     },
-    start(context) {
-      started ??= (() => {
-        running = assemble(options, url, context)
-        return running.link.start()
-      })()
-      return started
-    },
-    stop() {
-      stopped ??= stop(running)
-      return stopped
-    },
+    start: linked.start,
+    stop: linked.stop,
     async declare(ref) {
-      const { standings, open } = current()
+      const { open } = current()
       const queue = queueOf(ref)
-      const standing = { establish: () => throughSeam(url, () => declareQueue(open().session, queue)) }
-      const known = declared.get(queue.name)
-      if (known === undefined) {
-        const ready = standings.add(standing)
-        declared.set(queue.name, ready)
-        ready.catch(() => declared.delete(queue.name))
-        return ready
-      }
-      await known
-      return standing.establish() // asked again because it is said to be missing
+      await linked.declare(queue.name, () => throughSeam(url, () => declareQueue(open().session, queue)))
     },
     async publish(ref, messages) {
       const queue = queueOf(ref)
-      let storing: Storing
-      try {
-        ;({ storing } = current().open())
-      } catch (error) {
-        return messages.map(() => ({ status: 'notSent', reason: messageOf(error) }))
-      }
-      return Promise.all(messages.map((message) => storing.store(queue, message)))
+      return linked.publish(messages, (storing) =>
+        Promise.all(messages.map((message) => storing.store(queue, message))),
+      )
     },
     async consume(ref, { prefetch }, onDelivery) {
       const { context, standings, settling, consumers, open } = current()
@@ -140,13 +112,7 @@ export function createRedisAdapter(options: ResolvedRedisOptions): BrokerAdapter
       return openInbox(parts, { address, leaseMs, onRecreated, onReply })
     },
     openMailbox: (callId, { createForMs }, onReply) => current().mailboxes.open(callId, createForMs, onReply),
-    async reply(address, replies) {
-      try {
-        return await current().open().replying.reply(address, replies)
-      } catch {
-        return replies.map(() => 'unknown')
-      }
-    },
+    reply: linked.reply,
     remove: (ref, id) =>
       ask(async ({ session }) => (await session.scripts.run('remove', queueOf(ref).key(''), id)) === 1),
     park: (ref, message, why) => ask(({ storing }) => storing.bury(queueOf(ref), message, why)),
@@ -170,13 +136,7 @@ function assemble(options: ResolvedRedisOptions, url: string, context: AdapterCo
   let open: Open | undefined
   let facts: ServerFacts | undefined
   let memory: MemoryWatch | undefined
-  const guard = (what: string, run: () => void): void => {
-    try {
-      run()
-    } catch (error) {
-      context.log('error', 'LISTENER', `${what} threw: ${messageOf(error)}`)
-    }
-  }
+  const guard = createGuard(context.log)
   const link = createLink<Session>({
     context,
     url,
@@ -212,11 +172,7 @@ function assemble(options: ResolvedRedisOptions, url: string, context: AdapterCo
       open = undefined
     },
   })
-  const openNow = (): Open => {
-    const session = link.session()
-    if (open?.session !== session) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is away`)
-    return open
-  }
+  const openNow = (): Open => openOf(link, open, url)
   const session = (): Session => openNow().session
   const standings = createStandingSet(() => open !== undefined)
   const parts = { context, session, standings, guard, url }
@@ -239,8 +195,7 @@ function assemble(options: ResolvedRedisOptions, url: string, context: AdapterCo
 }
 
 /** What is held goes back at once, what was settled reaches the server, the connections end, waiting promises end. */
-async function stop(running: Running | undefined): Promise<void> {
-  if (running === undefined) return
+async function stop(running: Running): Promise<void> {
   const { standings, consumers, link } = running
   standings.stop()
   try {
