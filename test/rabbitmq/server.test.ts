@@ -24,9 +24,7 @@ test.skipIf(!hasPackage)(
     await channel.waitForConfirms()
     // It answers before it has read its queues.
     const keeps = (): Promise<void> =>
-      eventuallyPasses(async () => expect(await server.ctl('list_queues', 'name', 'messages')).toContain('kept\t1'), {
-        within: 20_000,
-      })
+      eventuallyPasses(async () => expect(await server.ctl('list_queues', 'name', 'messages')).toContain('kept\t1'))
     await server.kill()
     await expect(connect(server.url)).rejects.toThrow(/ECONN/)
     await server.start()

@@ -22,9 +22,6 @@ export const jobs = defineService('jobs', {
   },
 })
 
-/** Something is always on its way, and the server that has to start gets its share of the machine. */
-const PAUSE_MS = 10
-
 /** A client and workers under load, and the book of what was asked for and what was done. */
 export interface Load {
   readonly namespace: string
@@ -73,7 +70,7 @@ export async function startLoad(target: () => string | AdapterFactory): Promise<
       } catch (error) {
         failures.push(error)
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+      await new Promise((resolve) => setTimeout(resolve, 2))
     }
   }
   const note = async (key: string): Promise<void> => {
