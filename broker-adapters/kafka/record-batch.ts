@@ -84,6 +84,7 @@ export function readBatches(bytes: Buffer): PlainRecords | undefined {
   for (let from = 0, end = 0; bytes.length >= from + HEAD_BYTES; from = end) {
     end = from + LENGTH_END + bytes.readInt32BE(from + AT.length)
     if (bytes.readInt8(from + AT.magic) !== MAGIC) return undefined
+    if (end < from + HEAD_BYTES) throw new RangeError('a batch is shorter than its head')
     if (end > bytes.length) break
     const batch = new ByteReader(bytes, from)
     const base = batch.int64()
@@ -103,6 +104,7 @@ function readBatch(batch: ByteReader, base: number, attributes: number, into: St
   batch.skip(8 + 2 + 4) // the producer, its epoch, its number
   for (let left = batch.int32(); left > 0; left--) {
     const end = batch.varint() + batch.at
+    if (end <= batch.at || end > batch.bytes.length) throw new RangeError('a record has a length that cannot be')
     batch.skip(1) // attributes
     const timestamp = first + batch.varint()
     const offset = base + batch.varint()

@@ -125,6 +125,16 @@ test('bytes that are no records are an error, not an endless loop', () => {
   const bytes = Buffer.from(written([record({ a: 'b' })]))
   bytes.fill(0xff, 61)
   expect(() => readBatches(bytes)).toThrow(RangeError)
+  for (const length of [48, 0, -12, -50, -(2 ** 31)]) {
+    const batch = Buffer.from(written([record({ a: 'b' })]))
+    batch.writeInt32BE(length, 8)
+    expect(() => readBatches(batch)).toThrow(/shorter than its head/)
+  }
+  for (const length of [0x00, 0x01, 0x7f, 0x7e]) {
+    const batch = Buffer.from(written([record({ a: 'b' })]))
+    batch[61] = length // zigzag: 0, -1, -64, 63
+    expect(() => readBatches(batch)).toThrow(/a length that cannot be/)
+  }
 })
 
 test('a produce is what kafkajs writes of the same', async () => {
