@@ -119,6 +119,7 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
       for (const raw of early.splice(0)) listener(raw)
     },
     ack({ fields: { deliveryTag } }) {
+      if (isOver) return
       acks.add(deliveryTag)
       session.noteSettled() // who ends the session waits for what is about to be
       if (acks.size === 1) process.nextTick(flushAcks)
