@@ -1,5 +1,6 @@
 import { BrokerError, CallError, messageOf, ReplytoError } from '../protocol/errors.ts'
 import type { AdapterContext } from './adapter.ts'
+import { createGuard } from './call-listener.ts'
 
 /** One time of being connected: it ends as a whole. */
 export interface LinkedSession {
@@ -51,19 +52,14 @@ export function createLink<Session extends LinkedSession>({
   onSession,
   onEnded,
 }: LinkOptions<Session>): Link<Session> {
+  const guard = createGuard(context.log)
   let current: Session | undefined
   let isStopped = false
   let wakeUp: () => void = () => {}
   let redialling: Promise<void> | undefined
   let dials = 0
 
-  function say(...state: Parameters<Say>): void {
-    try {
-      context.onState(...state)
-    } catch (error) {
-      context.log('error', 'LISTENER', `onState threw: ${messageOf(error)}`)
-    }
-  }
+  const say: Say = (...state) => guard('onState', () => context.onState(...state))
 
   async function open(): Promise<Session> {
     const session = await dial(dials++ % nodes)

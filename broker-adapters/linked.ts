@@ -117,14 +117,3 @@ export function openOf<Open extends Pick<LinkedOpen, 'session'>>(
   if (open?.session !== session) throw new BrokerError('BROKER_UNAVAILABLE', `${url} is away`)
   return open
 }
-
-/** Calls what belongs to somebody else: what it throws is logged, and ends nothing. */
-export function createGuard(log: AdapterContext['log']): (what: string, run: () => void) => void {
-  return (what, run) => {
-    try {
-      run()
-    } catch (error) {
-      log('error', 'LISTENER', `${what} threw: ${messageOf(error)}`)
-    }
-  }
-}

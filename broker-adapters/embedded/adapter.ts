@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { BrokerError, messageOf } from '../../protocol/errors.ts'
+import { BrokerError } from '../../protocol/errors.ts'
 import { isFinalReply, type Message, type QueueRef, type Reply } from '../../protocol/message.ts'
 import { queueName } from '../../protocol/queue-names.ts'
 import type { AdapterContext, BrokerAdapter, PublishOutcome } from '../adapter.ts'
+import { createGuard } from '../call-listener.ts'
 import { createAsk, type Ask } from './ask.ts'
 import { askStats } from './ask-stats.ts'
 import { createDeliveries, type Deliveries } from './deliveries.ts'
@@ -144,13 +145,7 @@ export function createEmbeddedAdapter(options: ResolvedEmbeddedOptions): BrokerA
 
 function assemble(options: ResolvedEmbeddedOptions, context: AdapterContext): Running {
   let isUp = false
-  const guard = (what: string, run: () => void): void => {
-    try {
-      run()
-    } catch (error) {
-      context.log('error', 'EMBEDDED_CALLBACK', `${what} threw: ${messageOf(error)}`)
-    }
-  }
+  const guard = createGuard(context.log)
   const session = randomUUID()
   const link = createLink({
     options,

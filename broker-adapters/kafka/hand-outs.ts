@@ -1,6 +1,6 @@
-import { messageOf } from '../../protocol/errors.ts'
 import { HEADER } from '../../protocol/headers.ts'
 import type { AdapterContext, DeadLetterReason, Delivery } from '../adapter.ts'
+import { createGuard } from '../call-listener.ts'
 import { Held } from '../held.ts'
 import { within } from '../within.ts'
 import type { Partition, Work } from './partition.ts'
@@ -35,6 +35,7 @@ interface HandOutParts {
 }
 
 export function createHandOuts({ queue, settling, log, onDelivery, onSettled }: HandOutParts): HandOuts {
+  const guard = createGuard(log)
   const held = new Set<Held<Raw>>()
   /** Retries and dead letters that are being stored. */
   const copies = new Set<Promise<void>>()
@@ -103,11 +104,7 @@ export function createHandOuts({ queue, settling, log, onDelivery, onSettled }: 
       const one = new Held<Raw>(facts, origin, onEnd)
       held.add(one)
       one.isHandedOver = true
-      try {
-        onDelivery(one)
-      } catch (error) {
-        log('error', 'LISTENER', `onDelivery threw: ${messageOf(error)}`)
-      }
+      guard('onDelivery', () => onDelivery(one))
     },
     loseOf(partition) {
       for (const one of held) if (one.raw.partition === partition) one.lose()

@@ -4,6 +4,7 @@ import { HEADER } from '../../protocol/headers.ts'
 import type { Message, Reply } from '../../protocol/message.ts'
 import { queueName } from '../../protocol/queue-names.ts'
 import type { AdapterContext, BrokerAdapter, Inbox, Mailbox, PublishOutcome, Subscription } from '../adapter.ts'
+import { callListener } from '../call-listener.ts'
 import {
   bury,
   DEDUPE_MS,
@@ -261,11 +262,7 @@ export function createMemoryAdapter({ name, clock }: MemoryAdapterOptions): Brok
 
   /** What a callback throws ends in the log. */
   function guarded(callback: () => void): void {
-    try {
-      callback()
-    } catch (error) {
-      context?.log('error', 'LISTENER', `a listener threw: ${messageOf(error)}`)
-    }
+    callListener(callback, (error) => context?.log('error', 'LISTENER', `a listener threw: ${messageOf(error)}`))
   }
 
   function publishOne(queue: MemoryQueue, message: Message): PublishOutcome {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import { messageOf } from '../../protocol/errors.ts'
 import type { AdapterContext, Delivery, Subscription } from '../adapter.ts'
+import { createGuard } from '../call-listener.ts'
 import { Held } from '../held.ts'
 import type { Standing } from '../standing.ts'
 import type { Session } from './dial.ts'
@@ -37,6 +37,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   const consumerId = randomUUID()
   /** Not settled for good yet, by token: their locks are renewed. */
   const locks = new Map<string, Lock>()
+  const guard = createGuard(context.log)
   /** With the core, or about to be. */
   const held = new Set<Held<Lock>>()
   let taking: Taking | undefined
@@ -82,11 +83,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
 
   function handOver(one: Held<Lock>): void {
     one.isHandedOver = true
-    try {
-      onDelivery(one)
-    } catch (error) {
-      context.log('error', 'LISTENER', `onDelivery threw: ${messageOf(error)}`)
-    }
+    guard('onDelivery', () => onDelivery(one))
   }
 
   const through = (lock: Lock): void => {

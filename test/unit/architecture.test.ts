@@ -19,7 +19,7 @@ const SEAM = /^broker-adapters\/[^/]+$/
 /** What an adapter may know of the folder above it: the seam, and what adapters have in common. */
 const ADAPTER_PARTS = [
   /^broker-adapters\/adapter\.ts$/,
-  /^broker-adapters\/(?:gather-writes|held|integer-option|within|letter-filter|link|linked|mailbox-address|mailbox-reader|standing)\.ts$/,
+  /^broker-adapters\/(?:call-listener|gather-writes|held|integer-option|within|letter-filter|link|linked|mailbox-address|mailbox-reader|standing)\.ts$/,
 ]
 
 /** Who may import whom. The first rule that fits a file is the only one. */

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest'
 import type { AdapterContext } from '../../../broker-adapters/adapter.ts'
-import { createGuard, createLinked, openOf } from '../../../broker-adapters/linked.ts'
+import { createLinked, openOf } from '../../../broker-adapters/linked.ts'
 import { BrokerError } from '../../../protocol/errors.ts'
 import type { Message, Reply } from '../../../protocol/message.ts'
 
@@ -83,12 +83,4 @@ test('what was made for another session is not there', () => {
   expect(openOf(of(opened.session), opened, 'x://host')).toBe(opened)
   expect(() => openOf(of(createStage().opened.session), opened, 'x://host')).toThrow('x://host is away')
   expect(() => openOf(of(opened.session), undefined, 'x://host')).toThrow('x://host is away')
-})
-
-test('what a listener throws is logged, and ends nothing', () => {
-  const log = vi.fn()
-  createGuard(log)('onReply', () => {
-    throw new Error('oops')
-  })
-  expect(log).toHaveBeenCalledWith('error', 'LISTENER', 'onReply threw: Error: oops')
 })
