@@ -14,6 +14,8 @@ export interface ConsumerChannel {
   readonly over: Promise<void>
   /** Hands over what came until now, and what comes. */
   start(onMessage: (raw: ConsumeMessage) => void): void
+  /** Resolves when what the server had of this queue for it has come. Rejects if the channel ends. */
+  arrived(queue: string): Promise<void>
   ack(raw: RawMessage): void
   /** Back to its place in the queue. */
   giveBack(raw: RawMessage): void
@@ -118,6 +120,10 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
       onMessage = listener
       for (const raw of early.splice(0)) listener(raw)
     },
+    async arrived(name) {
+      // Twice, as the first answer may overtake deliveries.
+      for (let times = 0; times < 2; times++) await channel.checkQueue(name)
+    },
     ack({ fields: { deliveryTag } }) {
       if (isOver) return
       acks.add(deliveryTag)
@@ -156,6 +162,8 @@ export async function openConsumer(options: ConsumerOptions): Promise<ConsumerCh
   channel.on('close', () => finish(false))
   await channel.prefetch(prefetch)
   consumerTag = (await channel.consume(queue, (raw) => onDelivery(raw, onMessage))).consumerTag
+  // Nobody would hear of it any more.
+  if (isOver) throw new Error(`the consumer of ${queue} ended while it was opened: ${why}`)
   return consumer
 }
 

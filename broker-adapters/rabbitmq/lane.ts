@@ -49,6 +49,7 @@ export interface SourceOptions {
 
 /** One of several lines of a queue: everything in it may be handed over at once. */
 export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBroken }: SourceOptions): Source {
+  const isFirst = name === queue.solo
   /** Which of them consumes now; others only have what is not settled yet. */
   let current: ConsumerChannel | undefined
   const held = new Map<Held<RawMessage>, { readonly consumer: ConsumerChannel; timer: NodeJS.Timeout | undefined }>()
@@ -113,6 +114,7 @@ export function createLane({ queue, name, prefetch, now, onArrival, onEnd, onBro
       current = opened
       const origin = originOf(opened, storing)
       opened.start((raw) => take(raw, opened, origin))
+      if (isFirst) await opened.arrived(name)
     },
     async close() {
       const closing = current

@@ -56,9 +56,9 @@ export function createTenure(options: TenureOptions): Tenure {
   async function begin(): Promise<void> {
     const taken = await takeOver({ consumer, storing, name })
     if (taken === undefined) return
-    // What a former owner held comes at once, before anything else; twice, as the first answer may overtake deliveries.
+    // What a former owner held comes at once, before anything else.
     try {
-      for (let times = 0; times < 2; times++) await consumer.channel.checkQueue(name)
+      await consumer.arrived(name)
     } catch {
       return // the channel is gone, which is told by itself
     }

@@ -62,8 +62,6 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   let turn: Promise<void> = Promise.resolve()
   let isOpen = false
   let isBroken = false
-  /** How often a source broke; while they are opened it is looked at when all are. */
-  let breaks = 0
   let standingBy: ConsumerChannel | undefined
   let isSharing = false
   /** Since it was looked at, it became the owner of one, or somebody else came. */
@@ -129,11 +127,19 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
     const now = connected()
     if (isQueuePaused) standingBy ??= await standBy(now)
     if (!isWanted()) return
-    const breaksBefore = breaks
-    for (const source of sources) await source.open(now)
     isOpen = true
-    if (breaks > breaksBefore) return breakDown('it broke while it was opened')
-    handOver()
+    try {
+      for (const source of sources) {
+        await source.open(now)
+        handOver()
+        // Something runs alone: what asked for the pause closes what is open. The rest is not touched for it, as the server counts
+        // what it takes back of a consumer that is cancelled, and what came back twice is run alone, too.
+        if (!isWanted()) return
+      }
+    } catch (error) {
+      await close() // what is open already would be opened a second time
+      throw error
+    }
     await endStandBy()
   }
   /** What is on its way is handed over: servers before 4.3 count all that goes back, which looks like a crash. */
@@ -153,7 +159,6 @@ export function createSubscription(options: SubscriptionOptions): OwnSubscriptio
   }
   /** What the core has of the other sources stays with it. */
   function breakDown(why: string): void {
-    breaks++
     if (!isOpen || isBroken) return
     isBroken = true
     void inTurn(close).then(() => {
