@@ -29,8 +29,7 @@ describe.skipIf(url === undefined)(`suspects${url === undefined ? ` [${whyNot}]`
     for (let times = 0; times < 2; times++) await bringBack(at, options.namespace)
 
     for (const worker of workers) {
-      const { enter } = ledger
-      worker.serve(jobs, { work: ({ key }) => key, post: ({ key }) => key, note: ({ key }) => enter(key) })
+      worker.serve(jobs, { work: ({ key }) => key, post: ({ key }) => key, note: ({ key }) => ledger.enter(key) })
       await worker.start()
     }
     await eventually(() => keys.every((key) => ledger.runs(key) > 0), { within: 45_000, what: 'all have run' })
