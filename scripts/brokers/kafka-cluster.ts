@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeConfig, type ClusterConfig } from './kafka-config.ts'
-import { fetchFiles } from './kafka-files.ts'
+import { CLASS_ARCHIVE, fetchFiles } from './kafka-files.ts'
 import { formatNode, killNode, processOf, removeNode, startNode, stopNode, type NodeFacts } from './kafka-node.ts'
 import { freePorts } from './processes.ts'
 
@@ -20,11 +20,13 @@ export interface ClusterOptions extends ClusterConfig {
   readonly nodes?: number | undefined
   /** For one test: quick to start rather than to serve. @default false */
   readonly isBrief?: boolean | undefined
+  readonly archiveTo?: NodeFacts['archiveTo']
 }
 
 /** Makes its directories and starts it; resolves when each node answers. */
 export async function createCluster(options: ClusterOptions): Promise<ClusterFacts> {
   await fetchFiles()
+  if (!existsSync(CLASS_ARCHIVE) && options.archiveTo === undefined) await archiveClasses(options.dir)
   const { dir } = options
   const nodes = await placeNodes(options)
   const facts: ClusterFacts = { dir, url: `kafka://${nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')}`, nodes }
@@ -41,6 +43,19 @@ export async function createCluster(options: ClusterOptions): Promise<ClusterFac
     throw error
   }
   return facts
+}
+
+/** A server of no other use leaves its classes, once for all that are started later. */
+async function archiveClasses(dir: string): Promise<void> {
+  const archiveTo = `${CLASS_ARCHIVE}-${process.pid}`
+  const cluster = await createCluster({ dir, isBrief: true, archiveTo })
+  try {
+    await stopCluster(cluster)
+    if (existsSync(archiveTo)) renameSync(archiveTo, CLASS_ARCHIVE)
+    else writeFileSync(CLASS_ARCHIVE, '') // this Java makes none, and passes over an empty one
+  } finally {
+    await removeCluster(cluster)
+  }
 }
 
 /** Starts the nodes that do not run, with their data, on their ports. */
@@ -74,10 +89,15 @@ function runningOf({ nodes }: ClusterFacts): readonly NodeFacts[] {
   return nodes.filter((node) => processOf(node) !== undefined)
 }
 
-async function placeNodes({ dir, nodes = 1, isBrief = false }: ClusterOptions): Promise<readonly NodeFacts[]> {
+async function placeNodes({
+  dir,
+  nodes = 1,
+  isBrief = false,
+  archiveTo,
+}: ClusterOptions): Promise<readonly NodeFacts[]> {
   const ports = await freePorts(3 * nodes)
   return Array.from({ length: nodes }, (_, at) => {
     const [port = 0, innerPort = 0, controllerPort = 0] = ports.slice(3 * at)
-    return { id: at + 1, dir: join(dir, String(at + 1)), port, innerPort, controllerPort, isBrief }
+    return { id: at + 1, dir: join(dir, String(at + 1)), port, innerPort, controllerPort, isBrief, archiveTo }
   })
 }
