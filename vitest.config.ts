@@ -53,6 +53,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['dist/**', 'node_modules/**', ...WITH_PROCESSES, ...RABBITMQ, ...REDIS, ...KAFKA, CONSUMERS],
+          maxWorkers: 2, // on 2 cores Vitest would take one
           sequence: { groupOrder: 0 },
         },
       },
