@@ -1,4 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -92,25 +93,26 @@ export function startDetached(
   return child.pid
 }
 
-/** Free on loopback now; each caller's are different. */
+/**
+ * Free on loopback now; each caller's are different. Below those that systems give to outgoing connections (Linux: from 32768 on,
+ * https://www.kernel.org/doc/html/latest/networking/ip-sysctl.html, ip_local_port_range): while a server is down for a
+ * moment, somebody's connection would take its port, and it could not start again.
+ */
 export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<{ readonly port: number; readonly close: () => void }>((resolve, reject) => {
-          const server = createServer()
-          server.on('error', reject)
-          server.listen(0, '127.0.0.1', () => {
-            const address = server.address()
-            const port = typeof address === 'object' && address !== null ? address.port : 0
-            resolve({ port, close: () => server.close() })
-          })
-        }),
-    ),
-  )
-  for (const { close } of servers) close()
-  return servers.map(({ port }) => port)
+  const found = new Set<number>()
+  while (found.size < count) {
+    const port = randomInt(10_000, 32_768)
+    if (await isFree(port)) found.add(port)
+  }
+  return [...found]
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.on('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
 }
 
 /** The end of a server's log, for the error that says why it did not come up. */

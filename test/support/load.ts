@@ -43,7 +43,9 @@ export async function startLoad(target: () => string | AdapterFactory): Promise<
   const options = { namespace, log: (line: LogLine) => void lines.push(line) }
   const client = createClient(target(), { ...options, connectTimeoutMs: 20_000 })
   const workers = [1, 2].map(() => createWorker(target(), { ...options, concurrency: 8 }))
+  let isOver = false
   onTestFinished(async () => {
+    isOver = true
     await Promise.all([client, ...workers].map((one) => one.close({ graceMs: 0 })))
   })
   for (const worker of workers) {
@@ -59,7 +61,6 @@ export async function startLoad(target: () => string | AdapterFactory): Promise<
   const sent: string[] = []
   const failures: unknown[] = []
   let answered = 0
-  let isOver = false
 
   const loop = async (name: string, one: (key: string) => Promise<unknown>): Promise<void> => {
     for (let n = 0; !isOver; n++) {
