@@ -10,6 +10,7 @@ import type { Partition } from './partition.ts'
 import { createParts, type Parts } from './parts.ts'
 import { createReading, type Reading } from './reading.ts'
 import type { Settling } from './settling.ts'
+import { createSharing } from './sharing.ts'
 import { lanesOf, type WorkQueue } from './topics.ts'
 import { createTurns } from './turns.ts'
 import type { Wire } from './wire.ts'
@@ -69,8 +70,6 @@ const COUNT_MS = 60_000
 /** A stopped consumer gives up what it has emptied so often at most. */
 const SHARE_MS = 500
 const LAST_WORD_MS = 3_000
-/** For so long it must have taken nothing, or be able to take something again, before that is told. */
-const MODE_MS = 700
 const NO_PART: Part = { places: [], drying: [] }
 const AGAIN_MS = 50
 
@@ -91,18 +90,21 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   let isSharing = false
   /** Something was kept only because no commit had said yet what is done of it. */
   let mustShareAgain = false
-  /** As it was last said. */
-  let saidMode: MemberMode = 'active'
   let memberId = ''
   let saidCounts = ''
   let countedAt = -Infinity
-  let modeTimer: NodeJS.Timeout | undefined
   let dueTimer: NodeJS.Timeout | undefined
   let looking: NodeJS.Timeout | undefined
-  let sharing: NodeJS.Timeout | undefined
 
   /** Of one that takes nothing for a while others get what it does not work on. */
   const mode = (): MemberMode => (isStopped ? 'stopping' : isPaused || prefetch <= held.count ? 'full' : 'active')
+  const sharing = createSharing({
+    mode,
+    ask() {
+      now?.membership.rejoin()
+      options.onChange()
+    },
+  })
   const credit = (): number => (isPaused || isStopped || isQueuePaused ? 0 : prefetch - held.count)
 
   /** Hands out what there is, in a later turn, so that all that was given back in this one lies in its order again. */
@@ -141,7 +143,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
         }
       }
     parts.unblock()
-    watchMode()
+    sharing.watch()
     if (mustSay || parts.isDirty()) commits.plan(mustSay)
     wakeAt(dueAt)
     reading.wake()
@@ -152,29 +154,8 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     now?.commits.plan()
     if (isStopped && held.count === 0) return void leave()
     if (partition.held > 0) return
-    if (mode() !== 'active') shareSoon(SHARE_MS)
-    else if (partition.dryUntil > performance.now() || partition.isForOthers) shareSoon(0)
-  }
-
-  /** The group is told that something has changed here. */
-  function shareSoon(afterMs: number): void {
-    sharing ??= setTimeout(() => {
-      sharing = undefined
-      now?.membership.rejoin()
-      options.onChange()
-    }, afterMs)
-  }
-
-  /** What is so for a while is told to the group: one that waits may be free for what a busy one has. */
-  function watchMode(): void {
-    if (mode() === saidMode) {
-      clearTimeout(modeTimer)
-      modeTimer = undefined
-    } else
-      modeTimer ??= setTimeout(() => {
-        modeTimer = undefined
-        if (mode() !== saidMode) shareSoon(0)
-      }, MODE_MS)
+    if (mode() !== 'active') sharing.askWithin(SHARE_MS)
+    else if (partition.dryUntil > performance.now() || partition.isForOthers) sharing.askWithin(0)
   }
 
   function wakeAt(dueAt: number): void {
@@ -202,7 +183,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     try {
       const found = await Promise.all(lanesOf(queue).map((topic) => countOf(wire, topic)))
       const counts = found.join()
-      if (saidCounts !== '' && counts !== saidCounts) shareSoon(0)
+      if (saidCounts !== '' && counts !== saidCounts) sharing.askWithin(0)
       saidCounts = counts
     } catch {
       // Away: looked for again in a while.
@@ -248,16 +229,15 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
       sessionMs,
       formerId: memberId,
       introduce() {
-        saidMode = mode()
         mustShareAgain = parts.isDirty()
-        return { topics, ...parts.introduce(), mode: saidMode }
+        return { topics, ...parts.introduce(), mode: sharing.say() }
       },
       partitionsOf: async (all) => new Map(await Promise.all(all.map((topic) => countOf(wire, topic)))),
       onPart(part, generation) {
         isSharing = false
         void parts.become(part, generation).then(() => {
-          if (mustShareAgain) shareSoon(SHARE_MS)
-          else if (parts.list().some(({ dryUntil, held: count }) => dryUntil > 0 && count === 0)) shareSoon(0)
+          if (mustShareAgain) sharing.askWithin(SHARE_MS)
+          else if (parts.list().some(({ dryUntil, held: count }) => dryUntil > 0 && count === 0)) sharing.askWithin(0)
           reading.wake()
           pump()
         })
@@ -322,11 +302,14 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
   function endIfDone(): void {
     if (!isStopped || held.count > 0 || isDone) return
     isDone = true
+    endTimers()
+    options.onDone()
+  }
+
+  function endTimers(): void {
     clearInterval(looking)
     clearTimeout(dueTimer)
-    clearTimeout(sharing)
-    clearTimeout(modeTimer)
-    options.onDone()
+    sharing.end()
   }
 
   return {
@@ -344,7 +327,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     },
     pause() {
       isPaused = true
-      watchMode()
+      sharing.watch()
       return Promise.resolve()
     },
     resume() {
@@ -376,10 +359,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     },
     async giveBack() {
       isStopped = true
-      clearInterval(looking)
-      clearTimeout(dueTimer)
-      clearTimeout(sharing)
-      clearTimeout(modeTimer)
+      endTimers()
       await held.putBack(LAST_WORD_MS)
       await leave()
       held.loseAll()
