@@ -31,52 +31,37 @@ export function vitestStep(...args: readonly string[]): Step {
 }
 
 /**
- * Runs the stages one after the other, the steps of each side by side, and stops after the first with a step that fails. SIGINT and
- * SIGTERM go to the steps, which then count as failed, so that the caller can still say how it ended.
+ * Runs the steps one after the other with their output on ours and stops at the first that fails. SIGINT and SIGTERM go
+ * to the step, which then counts as failed, so that the caller can still say how it ended.
  */
-export async function runStages(...stages: readonly (readonly Step[])[]): Promise<readonly StepResult[]> {
+export async function runSteps(steps: readonly Step[]): Promise<readonly StepResult[]> {
   const results: StepResult[] = []
-  for (const steps of stages) {
-    results.push(...(await Promise.all(steps.map((step) => runStep(step, { isAlone: steps.length === 1 })))))
-    if (results.some(({ isOk }) => !isOk)) break
+  for (const step of steps) {
+    const started = performance.now()
+    console.log(`\n> ${step.name}`)
+    const isOk = await runNode(step.command)
+    const seconds = (performance.now() - started) / 1000
+    results.push({ name: step.name, isOk, seconds })
+    console.log(`${isOk ? 'ok' : 'FAILED'}: ${step.name}, ${seconds.toFixed(1)} s`)
+    if (!isOk) break
   }
   return results
 }
 
-/** Its output is ours at once if it is alone, else when it has ended. */
-async function runStep({ name, command }: Step, { isAlone }: { readonly isAlone: boolean }): Promise<StepResult> {
-  const started = performance.now()
-  if (isAlone) console.log(`\n> ${name}`)
-  const { isOk, output } = await runNode(command, isAlone ? 'inherit' : 'pipe')
-  const seconds = (performance.now() - started) / 1000
-  if (!isAlone) console.log(`\n> ${name}\n${output}`.trimEnd())
-  console.log(`${isOk ? 'ok' : 'FAILED'}: ${name}, ${seconds.toFixed(1)} s`)
-  return { name, isOk, seconds }
-}
-
-interface Ended {
-  readonly isOk: boolean
-  /** Of one whose output went here. */
-  readonly output: string
-}
-
-function runNode(args: readonly string[], to: 'inherit' | 'pipe'): Promise<Ended> {
+function runNode(args: readonly string[]): Promise<boolean> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { stdio: ['inherit', to, to] })
-    let output = ''
-    for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding('utf8').on('data', (text) => (output += String(text)))
+    const child = spawn(process.execPath, args, { stdio: 'inherit' })
     const pass = (signal: NodeJS.Signals): void => void child.kill(signal)
     process.on('SIGINT', pass).on('SIGTERM', pass)
     const end = (isOk: boolean): void => {
       process.off('SIGINT', pass).off('SIGTERM', pass)
-      resolve({ isOk, output })
+      resolve(isOk)
     }
     child.on('error', (error) => {
       console.error(error.message)
       end(false)
     })
-    child.on('close', (code) => end(code === 0))
+    child.on('exit', (code) => end(code === 0))
   })
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeGenerated, type ConformanceReport } from './conformance-table.ts'
-import { BUILD, runStages, vitestStep } from './steps.ts'
+import { BUILD, runSteps, vitestStep } from './steps.ts'
 
 // `npm run table`: runs the conformance suite and writes what it shows into the README and docs/semantics.md.
 
@@ -10,7 +10,7 @@ const dir = mkdtempSync(join(tmpdir(), 'replyto-table-'))
 try {
   const file = join(dir, 'report.json')
   const suite = vitestStep('test/conformance', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`)
-  const results = await runStages([BUILD], [suite])
+  const results = await runSteps([BUILD, suite])
   if (results.every(({ isOk }) => isOk)) {
     const report = JSON.parse(readFileSync(file, 'utf8')) as ConformanceReport // written by Vitest
     writeGenerated(report)

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { outdatedFiles, type ConformanceReport } from './conformance-table.ts'
-import { BUILD, FORMAT, LINT, PACKAGE, runStages, UNUSED, vitestStep } from './steps.ts'
+import { BUILD, FORMAT, LINT, PACKAGE, runSteps, UNUSED, vitestStep } from './steps.ts'
 
 // `npm test`: all that must hold before a change is merged. In any outcome the last line is `N passed, N failed, N skipped`,
 // where a step before the tests counts only if it fails.
@@ -46,7 +46,7 @@ console.log(`\n${counts.passed} passed, ${counts.failed} failed, ${counts.skippe
 
 async function test(report: string): Promise<Counts> {
   const tests = vitestStep('--reporter=default', '--reporter=json', `--outputFile.json=${report}`)
-  const results = await runStages([BUILD], [FORMAT, LINT, UNUSED, PACKAGE], [tests])
+  const results = await runSteps([BUILD, FORMAT, LINT, UNUSED, PACKAGE, tests])
   const last = results.at(-1)
   if (last?.name !== tests.name) return { passed: 0, failed: 1, skipped: 0 }
   const counts = readCounts(report)
