@@ -24,7 +24,7 @@ const RABBITMQ = ['test/conformance/rabbitmq.test.ts', 'test/rabbitmq/**/*.test.
 const REDIS = ['test/conformance/redis.test.ts', 'test/redis/**/*.test.ts']
 const KAFKA = ['test/conformance/kafka.test.ts', 'test/kafka/**/*.test.ts']
 
-/** Compilers and Nodes of other people: by themselves at the end, two at a time, as a compiler fills a core. */
+/** Compilers and Nodes of other people, two at a time, as a compiler fills a core. */
 const CONSUMERS = 'test/consumers/**/*.test.ts'
 
 const shared = { testTimeout: 20_000, hookTimeout: 20_000, unstubGlobals: true }
@@ -88,7 +88,7 @@ export default defineConfig({
           name: 'redis',
           include: REDIS,
           globalSetup: ['test/support/redis-setup.ts'],
-          maxWorkers: 2,
+          maxWorkers: 3, // with the consumers: here it is mostly waited, there computed
           sequence: { groupOrder: 3 },
         },
       },
@@ -110,7 +110,8 @@ export default defineConfig({
           name: 'consumers',
           include: [CONSUMERS],
           maxConcurrency: 2,
-          sequence: { groupOrder: 5 },
+          maxWorkers: 3,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
