@@ -137,7 +137,7 @@ export const oneOutcome = [
         const key = `${how === 'cancelled' ? 'hangs cancelled' : how} ${index}`
         const seen: string[] = []
         ends.set(key, seen)
-        const call = client.service(probe).work.start({ key }, { timeoutMs: key.startsWith('hangs') ? 800 : 15_000 })
+        const call = client.service(probe).work.start({ key }, { timeoutMs: how === 'hangs' ? 2_000 : 15_000 })
         call.then(
           () => seen.push('ok'),
           () => seen.push('error'),
