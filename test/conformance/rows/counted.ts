@@ -14,7 +14,7 @@ claim('a client counts time-outs, late answers and what it sent again', async (t
   wire.faults.plans.publish = () => (++published === 1 ? { outcome: 'notSent' } : undefined)
   await t.serve(probe, { note: unused, work: ({ key }) => key })
   const client = t.client({ wire })
-  await client.service(probe).work.start({ key: 'a' }, { timeoutMs: 800 }).outcome()
+  await client.service(probe).work.start({ key: 'a' }, { timeoutMs: 4_000 }).outcome()
   wire.faults.letRepliesIn()
   await eventually(() => client.counters['lateReplies'] === 1)
   expect(client.counters).toMatchObject({ timeouts: 1, lateReplies: 1 })

@@ -76,7 +76,7 @@ claim('time in the worker counts too: what waited for a slot too long is not run
   const stub = t.client().service(probe)
   const first = stub.work({ key: 'first' })
   await eventually(() => t.ledger.runs('first') === 1)
-  const second = stub.work.start({ key: 'second' }, { timeoutMs: 800 })
+  const second = stub.work.start({ key: 'second' }, { timeoutMs: 4_000 })
   await eventually(() => worker.health().queues[0]?.held === 1)
   expect(await second.outcome()).toMatchObject({ error: { code: 'TIMEOUT' } })
   go.open()
