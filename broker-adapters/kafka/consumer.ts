@@ -154,8 +154,8 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     now?.commits.plan()
     if (isStopped && held.count === 0) return void leave()
     if (partition.held > 0) return
-    if (mode() !== 'active') sharing.askWithin(SHARE_MS)
-    else if (partition.dryUntil > performance.now() || partition.isForOthers) sharing.askWithin(0)
+    if (mode() !== 'active') sharing.askAfter(SHARE_MS)
+    else if (partition.dryUntil > performance.now() || partition.isForOthers) sharing.askAfter(0)
   }
 
   function wakeAt(dueAt: number): void {
@@ -183,7 +183,7 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
     try {
       const found = await Promise.all(lanesOf(queue).map((topic) => countOf(wire, topic)))
       const counts = found.join()
-      if (saidCounts !== '' && counts !== saidCounts) sharing.askWithin(0)
+      if (saidCounts !== '' && counts !== saidCounts) sharing.askAfter(0)
       saidCounts = counts
     } catch {
       // Away: looked for again in a while.
@@ -236,8 +236,8 @@ export function createConsumer(options: ConsumerOptions): OwnSubscription {
       onPart(part, generation) {
         isSharing = false
         void parts.become(part, generation).then(() => {
-          if (mustShareAgain) sharing.askWithin(SHARE_MS)
-          else if (parts.list().some(({ dryUntil, held: count }) => dryUntil > 0 && count === 0)) sharing.askWithin(0)
+          if (mustShareAgain) sharing.askAfter(SHARE_MS)
+          else if (parts.list().some(({ dryUntil, held: count }) => dryUntil > 0 && count === 0)) sharing.askAfter(0)
           reading.wake()
           pump()
         })

@@ -6,8 +6,8 @@ export interface Sharing {
   say(): MemberMode
   /** It may have become something else than what was said. */
   watch(): void
-  /** Asks within this time, once for all who ask meanwhile. */
-  askWithin(ms: number): void
+  /** Asks after this time, unless it is going to ask already. */
+  askAfter(ms: number): void
   end(): void
 }
 
@@ -24,7 +24,7 @@ export function createSharing({ mode, ask }: SharingOptions): Sharing {
   let modeTimer: NodeJS.Timeout | undefined
   let asking: NodeJS.Timeout | undefined
 
-  function askWithin(ms: number): void {
+  function askAfter(ms: number): void {
     asking ??= setTimeout(() => {
       asking = undefined
       ask()
@@ -41,10 +41,10 @@ export function createSharing({ mode, ask }: SharingOptions): Sharing {
       } else
         modeTimer ??= setTimeout(() => {
           modeTimer = undefined
-          if (mode() !== said) askWithin(0)
+          if (mode() !== said) askAfter(0)
         }, MODE_MS)
     },
-    askWithin,
+    askAfter,
     end() {
       clearTimeout(modeTimer)
       clearTimeout(asking)

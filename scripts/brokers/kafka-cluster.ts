@@ -20,6 +20,7 @@ export interface ClusterOptions extends ClusterConfig {
   readonly nodes?: number | undefined
   /** For one test: quick to start rather than to serve. @default false */
   readonly isBrief?: boolean | undefined
+  /** Where a server of no other use leaves its classes when it is stopped. @default it uses those that one left */
   readonly archiveTo?: NodeFacts['archiveTo']
 }
 

@@ -108,9 +108,12 @@ export async function freePorts(count: number): Promise<readonly number[]> {
 }
 
 function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     const server = createServer()
-    server.on('error', () => resolve(false))
+    server.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') resolve(false)
+      else reject(error) // it would be so of every port
+    })
     server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   })
 }
